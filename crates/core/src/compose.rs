@@ -1,0 +1,155 @@
+//! From a frame in a ring to a packet of the file: judged, unwrapped, told whose it is.
+
+use crate::account::Written;
+use crate::body::{tag_bytes, Body};
+use crate::bpf::Beside;
+use crate::collect::{Sessions, Strangers};
+use crate::decap::{self, Decap, Span, Unwrapped};
+use crate::frame::{Direction, Frame};
+use crate::out::Out;
+use crate::pcapng::{Interface, Packet, ETHERNET};
+use crate::source::{Role, Source, Spec};
+use crate::sources::Sources;
+use crate::wire::erspan;
+
+/// Makes packets of frames.
+pub struct Composer {
+    /// What takes the packets of each source out of their wrapping, where that is asked for.
+    decaps: Vec<Option<Decap>>,
+    /// The mirrors among them.
+    pub sessions: Sessions,
+    /// Senders nobody named.
+    pub strangers: Strangers,
+    snaplen: usize,
+}
+
+impl Composer {
+    /// For packets of `sources`, cut to `snaplen`.
+    pub fn new(sources: &Sources, sessions: Sessions, snaplen: u32) -> Self {
+        let unwrap = |source: &Source| source.spec().unwrap.as_ref().map(Decap::new);
+        Self {
+            decaps: sources.iter().map(unwrap).collect(),
+            sessions,
+            strangers: Strangers::default(),
+            snaplen: snaplen as usize,
+        }
+    }
+
+    /// Hand one frame of a source to `out`; `None` when it is not to be kept.
+    pub fn pass(
+        &mut self,
+        number: u16,
+        source: &Source,
+        frame: &Frame<'_>,
+        out: &mut Out,
+    ) -> Option<Written> {
+        let spec = source.spec();
+        if spec.role == Role::Strange {
+            self.strangers.count(frame.data);
+            return None;
+        }
+        let whole = Span::new(frame.data, frame.length as usize);
+        let sources = self.decaps.len() as u32;
+        let decap = self.decaps[usize::from(number)].as_mut();
+        let found = decap.map(|decap| decap.unwrap(ETHERNET, whole));
+        let asked = found.is_some();
+        let found = found.filter(|found| !found.wrappings.is_empty());
+        if !admits(spec, frame, found.as_ref().map(|found| &found.frame)) {
+            return None;
+        }
+        let tag = tag_bytes(frame).filter(|_| spec.role != Role::Tagged);
+        let body = match &found {
+            Some(found) => Body::inner(&found.frame, self.snaplen),
+            None => Body::whole(frame, tag.as_ref(), self.snaplen),
+        };
+        let mut packet = Packet {
+            interface: number.into(),
+            time: frame.time,
+            length: body.length,
+            flags: way(spec, frame),
+            dropped: source.untold(),
+            data: body.data,
+        };
+        if let (Some(found), Role::Mirrored { filtered }) = (&found, spec.role) {
+            let new = assign(&mut packet, &mut self.sessions, found, filtered, sources);
+            if let Some(new) = new {
+                out.describe(&like(new, &spec.interface));
+            }
+        }
+        out.push(&packet);
+        Some(Written {
+            time: frame.time,
+            captured: body.captured(),
+            length: body.length,
+            still_wrapped: asked && found.is_none(),
+        })
+    }
+}
+
+/// Give a mirrored packet to its session; the session's interface when it is a new one.
+fn assign(
+    packet: &mut Packet<'_>,
+    sessions: &mut Sessions,
+    found: &Unwrapped<'_, '_>,
+    filtered: bool,
+    sources: u32,
+) -> Option<Interface> {
+    let sequence = found.marks.sequence.filter(|_| !filtered);
+    packet.flags = passing(found.marks.direction);
+    let (session, new) = sessions.find(packet.interface, found.wrappings)?;
+    packet.interface = sources + session;
+    let missing = sessions.count(session, packet.time, packet.length, sequence);
+    if sequence.is_some() {
+        packet.dropped = missing.into();
+    }
+    new
+}
+
+/// Whether the part of the filter that the kernel does not run lets the packet pass; of a mirror it is for the
+/// frame `inside`.
+#[inline]
+fn admits(spec: &Spec, frame: &Frame<'_>, inside: Option<&decap::Frame<'_>>) -> bool {
+    let Some(judge) = &spec.judge else {
+        return true;
+    };
+    if let (Role::Mirrored { .. }, Some(inside)) = (spec.role, inside) {
+        return judge.run(inside.span.bytes(), inside.span.wire() as u32) > 0;
+    }
+    let beside = Beside {
+        protocol: frame.ethertype(),
+        kind: frame.kind(),
+        device: spec.index,
+        vlan: frame.tag,
+        network: 14,
+    };
+    judge.run_with(frame.data, frame.length, &beside) > 0
+}
+
+/// Which way a packet goes, as the VM sees it; 0 where that is not known, as of a mirror.
+#[inline]
+fn way(spec: &Spec, frame: &Frame<'_>) -> u32 {
+    match spec.role {
+        Role::Seen if frame.outgoing == spec.outgoing_is_to_vm => Direction::Inbound as u32,
+        Role::Seen => Direction::Outbound as u32,
+        _ => 0,
+    }
+}
+
+/// Which way a mirrored packet passed its port; 0 where the mirror does not say.
+fn passing(direction: Option<erspan::Direction>) -> u32 {
+    match direction {
+        Some(erspan::Direction::Ingress) => Direction::Inbound as u32,
+        Some(erspan::Direction::Egress) => Direction::Outbound as u32,
+        None => 0,
+    }
+}
+
+/// A session's interface, with what it has in common with the one its packets came by.
+fn like(new: Interface, source: &Interface) -> Interface {
+    Interface {
+        snaplen: source.snaplen,
+        filter: source.filter.clone(),
+        os: source.os.clone(),
+        ..new
+    }
+}

@@ -1,0 +1,225 @@
+//! One rtnetlink socket: a request out, the answers handed to a closure.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};
+use rustix::io::retry_on_intr;
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::thread::{move_into_link_name_space, LinkNameSpaceType};
+
+const HEADER: usize = 16;
+const DONE: u16 = 3;
+const ERROR: u16 = 2;
+const FLAG_REQUEST: u16 = 0x01;
+const FLAG_DUMP: u16 = 0x300;
+const FLAG_INTERRUPTED: u16 = 0x10;
+/// The kernel fills at most 32 KiB of one datagram.
+const BUFFER: usize = 64 * 1024;
+/// A dump that changed while it was read is read again, but not for ever.
+const TRIES: usize = 4;
+
+/// A request: message type, fixed header and attributes already encoded.
+pub(super) struct Request<'a> {
+    pub kind: u16,
+    pub dump: bool,
+    pub payload: &'a [u8],
+}
+
+/// An rtnetlink socket, bound to the network namespace of the thread that made it.
+pub(super) struct RouteSocket {
+    fd: OwnedFd,
+    buffer: Vec<u8>,
+    sequence: u32,
+}
+
+impl RouteSocket {
+    pub fn open() -> io::Result<Self> {
+        let fd = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        Ok(Self {
+            fd,
+            buffer: vec![0; BUFFER],
+            sequence: 0,
+        })
+    }
+
+    /// All answers to one request, gathered by `parse` from (message type, payload).
+    pub fn collect<T>(
+        &mut self,
+        request: &Request<'_>,
+        mut parse: impl FnMut(u16, &[u8]) -> Option<T>,
+    ) -> io::Result<Vec<T>> {
+        for _ in 1..TRIES {
+            let (found, complete) = self.ask(request, &mut parse)?;
+            if complete {
+                return Ok(found);
+            }
+        }
+        self.ask(request, &mut parse).map(|(found, _)| found)
+    }
+
+    fn ask<T>(
+        &mut self,
+        request: &Request<'_>,
+        parse: &mut impl FnMut(u16, &[u8]) -> Option<T>,
+    ) -> io::Result<(Vec<T>, bool)> {
+        self.send(request)?;
+        let (mut found, mut complete) = (Vec::new(), true);
+        loop {
+            let (_, length) = retry_on_intr(|| {
+                rustix::net::recv(&self.fd, &mut self.buffer[..], RecvFlags::TRUNC)
+            })?;
+            let mut rest = self
+                .buffer
+                .get(..length)
+                .ok_or(io::ErrorKind::InvalidData)?;
+            while let Ok(message) = NetlinkBuffer::new_checked(rest) {
+                let size = message.length() as usize;
+                if message.sequence_number() == self.sequence {
+                    complete &= message.flags() & FLAG_INTERRUPTED == 0;
+                    let payload = &rest[HEADER..size];
+                    match message.message_type() {
+                        DONE => return Ok((found, complete)),
+                        ERROR => return finish(payload).map(|()| (found, complete)),
+                        kind => found.extend(parse(kind, payload)),
+                    }
+                    if !request.dump {
+                        return Ok((found, complete));
+                    }
+                }
+                rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+    }
+
+    fn send(&mut self, request: &Request<'_>) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let flags = FLAG_REQUEST | if request.dump { FLAG_DUMP } else { 0 };
+        let mut message = Vec::with_capacity(HEADER + request.payload.len());
+        message.extend(((HEADER + request.payload.len()) as u32).to_ne_bytes());
+        message.extend(request.kind.to_ne_bytes());
+        message.extend(flags.to_ne_bytes());
+        message.extend(self.sequence.to_ne_bytes());
+        message.extend(0u32.to_ne_bytes());
+        message.extend(request.payload);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        rustix::net::sendto(&self.fd, &message, SendFlags::empty(), &kernel)?;
+        Ok(())
+    }
+}
+
+/// The kernel's error message: 0 acknowledges, everything else is a negative errno.
+fn finish(payload: &[u8]) -> io::Result<()> {
+    match i32_at(payload, 0) {
+        Some(0) => Ok(()),
+        Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
+        None => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Run `work` with the calling thread's network namespace being `netns`; `None` runs it here.
+///
+/// The hop is made by a thread of its own, so that the caller's namespace never changes.
+pub fn in_netns<T: Send>(
+    netns: Option<BorrowedFd<'_>>,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    let Some(fd) = netns else { return work() };
+    std::thread::scope(|scope| {
+        let hop = move || {
+            move_into_link_name_space(fd, Some(LinkNameSpaceType::Network))?;
+            work()
+        };
+        let thread = std::thread::Builder::new()
+            .name("netns".into())
+            .spawn_scoped(scope, hop)?;
+        thread
+            .join()
+            .map_err(|_| io::Error::other("the namespace thread panicked"))?
+    })
+}
+
+/// The attributes of a message or a nest; stops where they stop making sense.
+pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    NlasIterator::new(bytes)
+        .map_while(Result::ok)
+        .map(|nla: NlaBuffer<&[u8]>| (nla.kind(), &nla.into_inner()[4..4 + nla.value_length()]))
+}
+
+/// One attribute, encoded and padded.
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(8 + value.len());
+    bytes.extend(((4 + value.len()) as u16).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
+    bytes
+        .get(offset..offset + 2)?
+        .try_into()
+        .ok()
+        .map(u16::from_ne_bytes)
+}
+
+pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+    bytes
+        .get(offset..offset + 4)?
+        .try_into()
+        .ok()
+        .map(u32::from_ne_bytes)
+}
+
+pub(super) fn i32_at(bytes: &[u8], offset: usize) -> Option<i32> {
+    u32_at(bytes, offset).map(|bits| i32::from_ne_bytes(bits.to_ne_bytes()))
+}
+
+pub(super) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+    bytes
+        .get(offset..offset + 8)?
+        .try_into()
+        .ok()
+        .map(u64::from_ne_bytes)
+}
+
+/// Names and descriptions come from strangers: any bytes, ended by the first zero.
+pub(super) fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_survive_every_cut() {
+        let mut bytes = attribute(3, b"eth0\0");
+        bytes.extend(attribute(7, &42u32.to_ne_bytes()));
+        let all: Vec<_> = attributes(&bytes).collect();
+        assert_eq!(all, [(3, &b"eth0\0"[..]), (7, &42u32.to_ne_bytes()[..])]);
+        for end in 0..bytes.len() {
+            assert!(attributes(&bytes[..end]).count() <= 1);
+        }
+    }
+
+    #[test]
+    fn a_length_below_the_header_ends_the_walk() {
+        assert_eq!(attributes(&[3, 0, 1, 0, 9, 9, 9, 9]).count(), 0);
+        assert_eq!(attributes(&[0; 16]).count(), 0);
+    }
+
+    #[test]
+    fn foreign_names_are_kept_readable() {
+        assert_eq!(text(b"eth\xff0\0rest"), "eth\u{fffd}0");
+        assert_eq!(text(b""), "");
+    }
+}

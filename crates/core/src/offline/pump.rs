@@ -1,0 +1,125 @@
+//! What every verb does: one pass over the inputs, packet by packet.
+
+use std::path::PathBuf;
+
+use super::error::OfflineError;
+use super::progress::Progress;
+use super::report::{self, InputReport};
+use crate::decap::Span;
+use crate::read::{Inputs, Interface, Item, Origin, Packet};
+use crate::write::WriteError;
+
+/// Which packet it is.
+#[derive(Clone, Copy)]
+pub struct At<'a> {
+    /// All inputs.
+    pub inputs: &'a Inputs,
+    /// The input it is of.
+    pub origin: Origin,
+    /// Its number over all inputs, from 1.
+    pub number: u64,
+}
+
+impl At<'_> {
+    /// The interface a packet was captured on.
+    #[inline]
+    pub fn interface(&self, packet: &Packet<'_>) -> Option<&Interface> {
+        self.inputs
+            .reader(self.origin)
+            .interfaces()
+            .get(packet.interface as usize)
+    }
+}
+
+/// A packet without its frame check sequence, if it has one.
+#[inline]
+pub fn whole<'a>(packet: &Packet<'a>, interface: &Interface) -> Span<'a> {
+    let span = Span::new(packet.data, packet.wire as usize);
+    match usize::from(interface.fcs) {
+        0 => span,
+        fcs => span.limit(span.wire().saturating_sub(fcs)),
+    }
+}
+
+/// Whether there is more to be done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Go {
+    /// Yes.
+    On,
+    /// No: what is left of the inputs need not be read.
+    Enough,
+}
+
+/// One verb at work.
+pub trait Verb {
+    /// A packet.
+    fn packet(&mut self, at: &At<'_>, packet: &Packet<'_>) -> Result<Go, WriteError>;
+
+    /// Anything else.
+    fn other(&mut self, inputs: &Inputs, origin: Origin, item: &Item<'_>)
+        -> Result<(), WriteError>;
+
+    /// Whether somebody may be waiting for our output, so that `idle` is to be called.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
+    /// Called when input may have to be waited for.
+    fn idle(&mut self) -> Result<(), WriteError> {
+        Ok(())
+    }
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Pumped {
+    /// Packets.
+    pub packets: u64,
+    /// Each input.
+    pub inputs: Vec<InputReport>,
+}
+
+/// Read all inputs into a verb, in order of time.
+pub fn pump(
+    paths: &[PathBuf],
+    progress: &Progress,
+    verb: &mut impl Verb,
+) -> Result<(Pumped, Inputs), OfflineError> {
+    let mut inputs = progress.open(paths)?;
+    let (mut packets, mut read) = (0, vec![0; paths.len()]);
+    let watched = verb.is_watched();
+    loop {
+        if watched && !inputs.is_ready() {
+            verb.idle()?;
+        }
+        let Some((origin, is_packet)) = inputs.advance() else {
+            break;
+        };
+        if !is_packet {
+            verb.other(&inputs, origin, &inputs.item(origin))?;
+            continue;
+        }
+        packets += 1;
+        if let Some(read) = read.get_mut(origin) {
+            *read += 1;
+        }
+        let (packet, number) = (inputs.reader(origin).packet(), packets);
+        let at = At {
+            inputs: &inputs,
+            origin,
+            number,
+        };
+        if verb.packet(&at, &packet)? == Go::Enough {
+            break;
+        }
+        progress.at(packets)?;
+    }
+    progress.check()?;
+    Ok((
+        Pumped {
+            packets,
+            inputs: report::inputs(&inputs, &read),
+        },
+        inputs,
+    ))
+}

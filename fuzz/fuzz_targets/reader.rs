@@ -1,0 +1,7 @@
+#![no_main]
+
+#[path = "../../crates/core/tests/fuzz/targets.rs"]
+#[allow(dead_code)] // one of several
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::reader(data));

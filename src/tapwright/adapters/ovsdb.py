@@ -1,0 +1,168 @@
+"""Open vSwitch's database, read in one transaction over its unix socket (RFC 7047).
+
+A client of our own instead of the ``ovs`` package's, for three reasons that matter here: one
+deadline covers connecting, asking and reading, so that a hung ovsdb-server costs seconds and
+not for ever; a reply has a size limit; and a switch of a thousand ports is decoded in
+milliseconds, where the package's pure Python parser alone takes most of a second.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from tapwright.adapters.namespaces import arguments
+from tapwright.adapters.ovsdb_rows import COLUMNS, KERNEL_TYPES, BridgeRow, decode
+from tapwright.adapters.process import command_name, is_socket, netns_of, own_netns, pid_from_file, reach, trusted
+from tapwright.errors import PrivilegeError, ProviderError
+from tapwright.model import Netns
+
+DEFAULT_REMOTE = "unix:/run/openvswitch/db.sock"
+TIMEOUT = 2.0
+"""Seconds for one whole conversation."""
+_MOST = 64 << 20
+"""Bytes of a reply; a switch of ten thousand ports sends about a sixth of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """What one Open vSwitch says about itself, and the namespace in which its devices live."""
+
+    remote: str
+    netns: Netns | None
+    """None when it is hidden from us, so that nobody can tell which device an ifindex means."""
+    bridges: tuple[BridgeRow, ...]
+
+
+def discover() -> tuple[str, ...]:
+    """The databases of this machine: the service's, and those that privileged ovs-vswitchd processes talk to."""
+    found: dict[tuple[int, int], str] = {}
+    for path in (socket_path(DEFAULT_REMOTE), *_paths_of_switches()):
+        if is_socket(path):
+            identity = os.stat(path)  # noqa: PTH116
+            found.setdefault((identity.st_dev, identity.st_ino), f"unix:{path}")
+    return tuple(found.values())
+
+
+def _paths_of_switches() -> Iterator[str]:
+    for pid in trusted("ovs-vswitchd"):
+        for argument in arguments(pid)[1:]:
+            if argument.startswith("unix:"):
+                yield reach(pid, argument.removeprefix("unix:"))
+
+
+def read(remote: str, timeout: float = TIMEOUT) -> Database:
+    """Read the database at `remote` (``unix:PATH``), in at most `timeout` seconds.
+
+    Raises PrivilegeError when the socket refuses us, ProviderError when it does not answer in
+    time or its answer makes no sense.
+    """
+    path = socket_path(remote)
+    deadline = time.monotonic() + timeout
+    with _connect(path, remote, timeout) as connection:
+        reply = _ask(connection, remote, deadline)
+        netns = netns_of(_switch_pid(connection, Path(path).parent))
+    found = bridges(reply, remote)
+    return Database(remote, netns or _proven_own(found), found)
+
+
+def socket_path(remote: str) -> str:
+    """The path in ``unix:PATH``.  Raises ProviderError on any other kind of remote."""
+    kind, colon, path = remote.partition(":")
+    if kind != "unix" or not colon or not path:
+        raise ProviderError(f"{remote!r} is not an OVSDB socket", "write it as unix:/run/openvswitch/db.sock")
+    return path
+
+
+def reachable(path: str) -> str:
+    """Why the socket at `path` cannot be talked to, "" when it can.  Takes microseconds; sends nothing."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+    return ""
+
+
+def _connect(path: str, remote: str, timeout: float) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(path)
+    except PermissionError:
+        connection.close()
+        raise PrivilegeError(
+            f"Open vSwitch's database at {remote} refuses us: permission denied",
+            "run it with sudo, or join the group that owns the socket",
+        ) from None
+    except OSError as error:
+        connection.close()
+        raise ProviderError(f"Open vSwitch's database at {remote} does not answer: {error.strerror or error}") from None
+    return connection
+
+
+def _ask(connection: socket.socket, remote: str, deadline: float) -> bytes:
+    """Send one transaction of selects; the bytes of its reply."""
+    selects = [{"op": "select", "table": t, "where": [], "columns": list(c)} for t, c in COLUMNS.items()]
+    request = {"id": 0, "method": "transact", "params": ["Open_vSwitch", *selects]}
+    reply = bytearray()
+    try:
+        connection.sendall(msgspec.json.encode(request))
+        while not _complete(reply):
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            piece = connection.recv(1 << 20)
+            reply += piece
+            if not piece or len(reply) > _MOST or time.monotonic() > deadline:
+                raise ProviderError(f"Open vSwitch's database at {remote} stopped in the middle of its answer")
+    except TimeoutError:
+        raise ProviderError(
+            f"Open vSwitch's database at {remote} does not answer", "see whether ovsdb-server is stuck: ovs-vsctl show"
+        ) from None
+    except OSError as error:
+        raise ProviderError(f"Open vSwitch's database at {remote} broke off: {error.strerror or error}") from None
+    return bytes(reply)
+
+
+def _complete(reply: bytearray) -> bool:
+    """Whether a whole JSON text is there: OVSDB frames its messages by their braces alone."""
+    if not reply.endswith(b"}"):
+        return False
+    try:
+        msgspec.json.decode(reply, type=msgspec.Raw)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _switch_pid(connection: socket.socket, directory: Path) -> int:
+    """The process of ovs-vswitchd: by its pid file beside the socket, else the database's, which lives beside it."""
+    switch = pid_from_file(directory / "ovs-vswitchd.pid")
+    if command_name(switch) == "ovs-vswitchd":
+        return switch
+    # A pid file written in a container counts in that container's numbers; the socket's peer never does.
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return int(struct.unpack("3i", credentials)[0])
+
+
+def _proven_own(found: tuple[BridgeRow, ...]) -> Netns | None:
+    """Our own namespace, if each device that the switch names is here under the same number."""
+    rows = [row for bridge in found for port in bridge.ports for row in port.interfaces]
+    named = {(row.name, row.ifindex) for row in rows if row.type in KERNEL_TYPES and row.ifindex}
+    here = {(name, index) for index, name in socket.if_nameindex()}
+    return Netns(own_netns()) if named and named <= here else None
+
+
+def bridges(reply: bytes, remote: str = "") -> tuple[BridgeRow, ...]:
+    """Pure: the bridges in a reply to our transaction.  Raises ProviderError when it makes no sense."""
+    try:
+        return decode(reply)
+    except (ValueError, RecursionError) as error:
+        raise ProviderError(f"Open vSwitch's database at {remote} made no sense: {error}") from None

@@ -1,0 +1,151 @@
+"""Pure: rows of Open vSwitch's database as they come in JSON (RFC 7047, section 5.1), and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+_Set = tuple[Literal["set"], tuple[T, ...]]
+_Map = tuple[Literal["map"], tuple[tuple[str, T], ...]]
+_Reference = tuple[Literal["uuid"], str]
+_References = tuple[Literal["uuid", "set"], str | tuple[_Reference, ...]]
+"""One is written as itself, any other number as a set."""
+
+
+class _Bridge(msgspec.Struct):
+    _uuid: _Reference
+    name: str
+    datapath_type: str
+    ports: _References
+
+
+class _Port(msgspec.Struct):
+    _uuid: _Reference
+    name: str
+    interfaces: _References
+    tag: int | _Set[int]
+    trunks: int | _Set[int]
+    external_ids: _Map[str]
+
+
+class _Interface(msgspec.Struct):
+    _uuid: _Reference
+    name: str
+    type: str
+    ifindex: int | _Set[int]
+    mtu: int | _Set[int]
+    error: str | _Set[str]
+    external_ids: _Map[str]
+    options: _Map[str]
+    status: _Map[str]
+    statistics: _Map[int]
+
+
+class _Result(msgspec.Struct, Generic[T]):
+    rows: tuple[T, ...] = ()
+    error: str = ""
+    details: str = ""
+
+
+class _Reply(msgspec.Struct):
+    result: tuple[_Result[_Bridge], _Result[_Port], _Result[_Interface]]
+
+
+_REPLY = msgspec.json.Decoder(_Reply)
+"""Made at import: msgspec crashes when two threads are the first to decode into the same type."""
+
+
+COLUMNS = {
+    table: row.__struct_fields__ for table, row in (("Bridge", _Bridge), ("Port", _Port), ("Interface", _Interface))
+}
+"""What to ask for: table -> columns, in the order of the reply."""
+
+
+KERNEL_TYPES = frozenset({"", "system", "internal", "tap", "afxdp", "afxdp-nonpmd"})
+"""Interface types whose ``ifindex`` is a device's; DPDK and tunnel ports publish a made-up number there."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceRow:
+    """A row of the Interface table; optional columns that are empty are 0 or ""."""
+
+    name: str
+    type: str
+    ifindex: int
+    mtu: int
+    error: str
+    external_ids: Mapping[str, str]
+    """Its port's as well: some integrations write them there."""
+    options: Mapping[str, str]
+    status: Mapping[str, str]
+    statistics: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PortRow:
+    """A row of the Port table with its interfaces: one, or several when it is a bond."""
+
+    name: str
+    interfaces: tuple[InterfaceRow, ...]
+    tag: int | None
+    trunks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BridgeRow:
+    """A row of the Bridge table with its ports."""
+
+    uuid: str
+    name: str
+    datapath_type: str
+    ports: tuple[PortRow, ...]
+
+
+def decode(reply: bytes) -> tuple[BridgeRow, ...]:
+    """The bridges in a reply to a select of COLUMNS.  Raises ValueError when it makes no sense."""
+    bridges, ports, interfaces = _REPLY.decode(reply).result
+    for result in (bridges, ports, interfaces):
+        if result.error:
+            raise ValueError(result.details or result.error)
+    by_uuid = {row._uuid[1]: row for row in interfaces.rows}
+    ports_by_uuid = {row._uuid[1]: _port(row, by_uuid) for row in ports.rows}
+    return tuple(_bridge(row, ports_by_uuid) for row in bridges.rows)
+
+
+def _bridge(row: _Bridge, ports: Mapping[str, PortRow]) -> BridgeRow:
+    mine = tuple(ports[uuid] for uuid in _uuids(row.ports) if uuid in ports)
+    return BridgeRow(row._uuid[1], row.name, row.datapath_type, mine)
+
+
+def _port(row: _Port, interfaces: Mapping[str, _Interface]) -> PortRow:
+    ids = dict(row.external_ids[1])
+    mine = tuple(_interface(interfaces[uuid], ids) for uuid in _uuids(row.interfaces) if uuid in interfaces)
+    return PortRow(row.name, mine, next(iter(_members(row.tag)), None), tuple(sorted(_members(row.trunks))))
+
+
+def _interface(row: _Interface, ids_of_port: Mapping[str, str]) -> InterfaceRow:
+    return InterfaceRow(
+        name=row.name,
+        type=row.type,
+        ifindex=next(iter(_members(row.ifindex)), 0),
+        mtu=next(iter(_members(row.mtu)), 0),
+        error=next(iter(_members(row.error)), ""),
+        external_ids={**ids_of_port, **dict(row.external_ids[1])},
+        options=dict(row.options[1]),
+        status=dict(row.status[1]),
+        statistics=dict(row.statistics[1]),
+    )
+
+
+def _uuids(references: _References) -> Iterable[str]:
+    found = references[1]
+    return (found,) if isinstance(found, str) else (uuid for _, uuid in found)
+
+
+def _members(value: T | _Set[T]) -> tuple[T, ...]:
+    return value[1] if isinstance(value, tuple) else (value,)

@@ -1,0 +1,183 @@
+"""The ledger: where every packet went, and proof that the sum is right.
+
+Per source: seen by the port = filtered out + dropped by the kernel + dropped by us
++ over the limit + written + unaccounted.  Two accounts that know nothing of each other
+meet here: the device's own counters, and the packet socket's.  Where they differ the
+difference is shown, never hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tapwright.text import columns, shortened
+
+
+class Counts(Protocol):
+    """What the engine counted for one source (`_core.SourceStats`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def port_packets(self) -> int | None: ...
+    @property
+    def accepted(self) -> int: ...
+    @property
+    def kernel_dropped(self) -> int: ...
+    @property
+    def engine_dropped(self) -> int: ...
+    @property
+    def beyond_limit(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def wrapped(self) -> int: ...
+    @property
+    def written(self) -> int: ...
+    @property
+    def ended(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The account of one source, or of all together.  All figures are packets."""
+
+    name: str
+    seen: int | None
+    """By the device's own counters; None when they could not be read."""
+    filtered: int | None
+    """Refused by the filter: seen less accepted, and those the engine refused.  0 without a filter; None when
+    `seen` is."""
+    kernel_dropped: int
+    engine_dropped: int
+    beyond_limit: int
+    written: int
+    unaccounted: int | None
+    """What is left when all the others are taken from `seen`; 0 when the ledger adds up."""
+    ended: str = ""
+    """Why this source ended before the capture did, "" when it did not."""
+    wrapped: int = 0
+    """Of those written, packets that should have been unwrapped and could not be: they are as they came."""
+
+    @property
+    def lost(self) -> int:
+        """Packets that were wanted and are not in the file."""
+        return self.kernel_dropped + self.engine_dropped
+
+    @property
+    def verdict(self) -> str:
+        """A few words: whether the sum is right, and if not, by how much."""
+        if self.unaccounted is None:
+            return "counters unreadable"
+        return f"off by {self.unaccounted:+,}" if self.unaccounted else "adds up"
+
+    @property
+    def explanation(self) -> str:
+        """What a sum that is not right can come from; "" for one that is."""
+        if self.unaccounted is None:
+            return "the port's own counters could not be read, as its device is gone"
+        if self.unaccounted > 0:
+            return (
+                "counted by the port and not shown to the tap: in flight while the counters were read, or merged (GRO)"
+            )
+        if self.unaccounted < 0:
+            return "shown to the tap and not counted by the port: in the VM's queue, or in flight while both were read"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """All entries of a capture and how it ended."""
+
+    entries: tuple[Entry, ...]
+    total: Entry
+    filtered_by: str
+    """``kernel``, ``engine``, ``kernel and engine`` or ``none``: who refused the filtered packets."""
+    ended: str
+
+    @property
+    def complete(self) -> bool:
+        """True when no wanted packet is known to be missing."""
+        return not self.total.lost and not any(entry.ended for entry in self.entries)
+
+
+def ledger(sources: Sequence[Counts], *, filtered: bool, ended: str, by: str = "kernel") -> Ledger:
+    """Close the books of finished sources.  `filtered` tells whether a filter was attached, `by` who ran it."""
+    entries = tuple(_entry(source, filtered=filtered) for source in sources)
+    return Ledger(entries, _total(entries), by if filtered else "none", ended)
+
+
+def _entry(source: Counts, *, filtered: bool) -> Entry:
+    seen, refused, rest = source.port_packets, None, None
+    if seen is not None:
+        refused = max(0, seen - source.accepted) + source.refused if filtered else 0
+        kept = source.kernel_dropped + source.engine_dropped + source.beyond_limit + source.written
+        rest = seen - refused - kept
+    return Entry(
+        source.name,
+        seen,
+        refused,
+        source.kernel_dropped,
+        source.engine_dropped,
+        source.beyond_limit,
+        source.written,
+        rest,
+        source.ended,
+        source.wrapped,
+    )
+
+
+def _total(entries: Sequence[Entry]) -> Entry:
+    known = all(entry.seen is not None for entry in entries)
+    return Entry(
+        "total",
+        sum(entry.seen or 0 for entry in entries) if known else None,
+        sum(entry.filtered or 0 for entry in entries) if known else None,
+        sum(entry.kernel_dropped for entry in entries),
+        sum(entry.engine_dropped for entry in entries),
+        sum(entry.beyond_limit for entry in entries),
+        sum(entry.written for entry in entries),
+        sum(entry.unaccounted or 0 for entry in entries) if known else None,
+        wrapped=sum(entry.wrapped for entry in entries),
+    )
+
+
+_COLUMNS = ("", "seen", "filtered out", "kernel drop", "our drop", "over limit", "written", "")
+
+
+def render(book: Ledger) -> str:
+    """The ledger as an aligned table for a person; long names are cut, else they are as given (make them printable)."""
+    rows = [_COLUMNS, *(_row(entry) for entry in book.entries)]
+    if len(book.entries) > 1:
+        rows.append(_row(book.total))
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    notes = {e.verdict: e.explanation for e in book.entries if e.explanation}
+    lines = (_line(row, widths) for row in rows)
+    return "\n".join((*lines, *(f"{verdict}: {why}" for verdict, why in notes.items()), *_wrapped(book)))
+
+
+def _wrapped(book: Ledger) -> Iterator[str]:
+    for entry in book.entries:
+        if entry.wrapped:
+            yield f"{entry.name}: {entry.wrapped:,} packets could not be unwrapped and are written as they came"
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    figures = (
+        entry.seen,
+        entry.filtered,
+        entry.kernel_dropped,
+        entry.engine_dropped,
+        entry.beyond_limit,
+        entry.written,
+    )
+    verdict = f"{entry.verdict}; {entry.ended}" if entry.ended else entry.verdict
+    name = "/".join(shortened(part) for part in entry.name.rsplit("/", 1))
+    return (name, *("?" if n is None else f"{n:,}" for n in figures), verdict)
+
+
+def _line(row: Sequence[str], widths: Sequence[int]) -> str:
+    figures = (cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True))
+    return "  ".join((row[0] + " " * (widths[0] - columns(row[0])), *figures, row[-1])).rstrip()

@@ -1,0 +1,97 @@
+"""What a finished capture says: how much, how complete, where every packet went, what next."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tapwright._core import EngineStats
+from tapwright.capture.files import Destination
+from tapwright.capture.ledger import Ledger, render
+from tapwright.cli.common import emit_json
+from tapwright.control.capture import Capture
+from tapwright.errors import CaptureError
+from tapwright.text import printable
+from tapwright.units import format_count, format_duration, format_size
+
+_FAILED = {
+    "disk full": "the disk is full; the file is valid up to there",
+    "all sources gone": "every vNIC that was captured is gone",
+}
+_HINTS = {
+    "disk full": "make room, keep less of each packet (-s 96), filter (-f), or use a ring of files (--ring 100Mx10)",
+    "all sources gone": "see what is there now: tapwright ls",
+}
+
+
+def show(capture: Capture, out: Destination, *, as_json: bool, err: bool) -> None:
+    """Print the summary, as text for a person or as one JSON object."""
+    stats, book = capture.stats, capture.ledger
+    if as_json:
+        emit_json(as_data(stats, book, out), err=err)
+        return
+    for line in (_headline(stats, book, out), printable_lines(render(book)), *next_step(stats, out)):
+        click.echo(line, err=err)
+
+
+def as_data(stats: EngineStats, book: Ledger, out: Destination) -> dict[str, Any]:
+    """The summary as plain data (the schema of ``--json``)."""
+    return {
+        "output": out.path or "-",
+        "files": list(stats.files),
+        "bytes": stats.file_bytes,
+        "seconds": round(stats.elapsed, 3),
+        "ended": stats.ended,
+        "complete": book.complete,
+        "reordered": stats.reordered,
+        "ledger": book,
+    }
+
+
+def printable_lines(text: str) -> str:
+    """Many lines, each made safe for a terminal."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _headline(stats: EngineStats, book: Ledger, out: Destination) -> str:
+    where = printable(out.path) if out.path else "standard output"
+    files = f" in {len(stats.files)} files" if len(stats.files) > 1 else ""
+    amount = f"{format_count(book.total.written)} packets, {format_size(stats.file_bytes)}{files}"
+    return f"{where}: {amount} in {format_duration(stats.elapsed)}, {_verdict(book)}"
+
+
+def _verdict(book: Ledger) -> str:
+    if book.ended == "output gone":
+        return f"ended when its reader went away ({format_count(book.total.lost)} packets were still on their way)"
+    if book.total.lost:
+        return f"INCOMPLETE: {format_count(book.total.lost)} packets lost"
+    if not book.complete:
+        return "complete until a vNIC went away"
+    return "complete"
+
+
+def next_step(stats: EngineStats, out: Destination) -> list[str]:
+    """The next command to try."""
+    name = stats.files[-1] if stats.files else out.path
+    if not name or not Path(name).is_file():
+        return []
+    return [f"Next: wireshark {shlex.quote(printable(name))}"]
+
+
+def outcome(book: Ledger) -> None:
+    """Raise CaptureError when wanted packets are missing, or the capture ended for a reason nobody asked for.
+
+    A reader of a pipe that goes away is how a live capture ends.
+    """
+    if message := _FAILED.get(book.ended):
+        raise CaptureError(message, _HINTS[book.ended])
+    if book.ended.startswith("error"):
+        raise CaptureError(f"the capture ended: {book.ended.removeprefix('error: ')}")
+    if book.total.lost and book.ended != "output gone":
+        raise CaptureError(
+            f"{format_count(book.total.lost)} wanted packets are not in the file",
+            "give it a larger --buffer, keep less of each packet (-s 96), or filter (-f)",
+        )

@@ -1,0 +1,1 @@
+"""One request from names to a file on this host."""

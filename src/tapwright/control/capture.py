@@ -1,0 +1,135 @@
+"""A running capture: the native engine, its output and its ledger, as one context manager."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from tapwright import _core
+from tapwright.capture.ledger import Ledger, ledger
+from tapwright.capture.request import Limits, Output, Section, Source
+from tapwright.errors import CaptureError, PrivilegeError, UsageError
+
+_CAPABILITY_HINT = (
+    "run it with sudo, or give the process CAP_NET_RAW, and CAP_SYS_ADMIN where a VM lives in another network namespace"
+)
+
+
+class Capture:
+    """One running capture.  Opened by `tapwright.capture`; leaving the `with` block completes the file.
+
+    Every socket, filter and file is open when the constructor returns, so no packet after it
+    is missed; when it raises, nothing is left behind.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        section: Section,
+        output: Output,
+        limits: Limits,
+        *,
+        filtered_by: str = "kernel",
+    ) -> None:
+        self._filtered_by = filtered_by
+        self._engine, self.sources = _open_present(tuple(sources), section, output, limits)
+        self.absent = tuple(source.name for source in sources if source not in self.sources)
+        """Sources whose device was gone before it could be opened; the others are captured."""
+        self._engine.start()
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.wait()
+
+    def stop(self) -> None:
+        """Ask it to end.  What the kernel holds already is still written.  Returns at once."""
+        self._engine.stop()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it has ended, at most `seconds`; True when it has."""
+        return self._engine.wait(seconds)
+
+    @property
+    def stats(self) -> _core.EngineStats:
+        """The counters now."""
+        return self._engine.stats()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The account: final once the capture has ended, a running one before."""
+        stats = self.stats
+        filtered = any(source.filter or source.role != "seen" for source in self.sources)
+        return ledger(stats.sources, filtered=filtered, ended=stats.ended, by=self._filtered_by)
+
+    def batches(self, timeout: float = 0.5) -> Iterator[_core.Batch]:
+        """The packets as columns, until the capture ends; only without an output file.
+
+        Yields whenever packets came, at the latest `timeout` seconds after the first of them.
+        """
+        while True:
+            ended = self._engine.wait(0)
+            batch = self._engine.next_batch(timeout)
+            if batch is not None:
+                yield batch
+            elif ended:
+                return
+
+
+_GONE = (errno.ENODEV, errno.ENXIO, errno.ENOENT)
+
+
+def _open_present(
+    sources: tuple[Source, ...], section: Section, output: Output, limits: Limits
+) -> tuple[_core.Engine, tuple[Source, ...]]:
+    """Open the engine on those sources that are still there.
+
+    On a busy host a VM may stop between the look and the opening; that is no reason to miss the others.
+    """
+    while True:
+        try:
+            return _open(sources, section, output, limits), sources
+        except CaptureError as error:
+            present = (
+                _present(sources) if isinstance(error.__cause__, OSError) and error.__cause__.errno in _GONE else ()
+            )
+            if not present or len(present) == len(sources):
+                raise
+            sources = present
+
+
+def _present(sources: tuple[Source, ...]) -> tuple[Source, ...]:
+    """The sources whose devices exist at this moment."""
+    counted = _core.link_counters([(source.netns, [source.index]) for source in sources])
+    return tuple(source for source, found in zip(sources, counted, strict=True) if found[0] is not None)
+
+
+def _open(sources: Sequence[Source], section: Section, output: Output, limits: Limits) -> _core.Engine:
+    """Open the engine, with the kernel's refusals in our own words."""
+    try:
+        return _core.Engine(sources, section, output, limits)
+    except PermissionError as error:
+        if error.filename and error.filename == output.path:
+            raise CaptureError(f"cannot write {output.path}: permission denied") from None
+        raise PrivilegeError(f"the kernel refused a packet socket: {error}", _CAPABILITY_HINT) from None
+    except FileExistsError:
+        raise UsageError(f"{output.path} exists already", "add --force to overwrite it") from None
+    except OSError as error:
+        raise CaptureError(_explain(error), _next_step(error)) from error
+
+
+def _explain(error: OSError) -> str:
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+
+
+def _next_step(error: OSError) -> str:
+    if error.errno == errno.ENOMEM:
+        return "the filter or the rings need more memory: sysctl -w net.core.optmem_max=1048576, or a smaller --buffer"
+    if error.errno in (errno.ENODEV, errno.ENXIO, errno.ENOENT):
+        return "the VM may have stopped or moved: look again with `tapwright ls`"
+    return ""

@@ -1,0 +1,103 @@
+"""The filter of each chosen point: what the kernel runs there, and what the engine does with the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from tapwright.adapters import attach, livepcap
+from tapwright.capture.request import Unwrap
+from tapwright.control.wish import Wish
+from tapwright.errors import UsageError
+from tapwright.filter.compile import Compiled, compile_filter
+from tapwright.filter.libpcap import Compiler
+from tapwright.filter.vms import Resolve
+from tapwright.model import Overlay
+from tapwright.plan.planner import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What one source is opened with."""
+
+    text: str
+    """For the file: what is true of the packets in it."""
+    program: bytes
+    judge: bytes = b""
+    unwrap: Unwrap | None = None
+    filtered_by: str = "kernel"
+    """`filter.fit.FilteredBy`"""
+
+
+class Filters:
+    """The wish's filter at each point; what several points share is compiled once.
+
+    Raises FilterError, MissingDependency, PrivilegeError, and UsageError for options that
+    mean nothing at a point.
+    """
+
+    def __init__(self, wish: Wish, resolve: Resolve, live: Compiler | None = livepcap.live) -> None:
+        """`live` compiles for packets as a socket sees them; None as they are in a file, which needs no privilege."""
+        self._wish = wish
+        self._live = live
+        self._resolve = resolve
+        self._by_side: dict[bool, Compiled] = {}
+
+    def at(self, choice: Choice) -> Attached:
+        """The filter of one choice."""
+        user = self._user(outgoing_is_to_vm=choice.point.outgoing_is_to_vm)
+        if choice.point.shared:
+            return self._shared(choice, user)
+        if self._wish.outer_filter or self._wish.keep_outer or self._wish.vni is not None:
+            raise UsageError(
+                f"{choice.point.device_name} shows the VM's own frames, and nothing is wrapped around them",
+                "--vni, --outer-filter and --keep-outer are for the uplink: add --point uplink",
+            )
+        return Attached(user.text, user.program.code)
+
+    def _user(self, *, outgoing_is_to_vm: bool) -> Compiled:
+        if outgoing_is_to_vm not in self._by_side:
+            self._by_side[outgoing_is_to_vm] = compile_filter(
+                self._wish.filter,
+                self._resolve,
+                snaplen=self._wish.snaplen,
+                live=self._live,
+                outgoing_is_to_vm=outgoing_is_to_vm,
+            )
+        return self._by_side[outgoing_is_to_vm]
+
+    def _shared(self, choice: Choice, user: Compiled) -> Attached:
+        from tapwright.filter.uplink import Sought, at_uplink
+
+        point, wish = choice.point, self._wish
+        overlay = point.overlay
+        sought = Sought(choice.vnic.mac, vlan=point.vlan)
+        if overlay:
+            sought = Sought(choice.vnic.mac, overlay.kind, overlay.vni, overlay.port)
+        compiled = partial(
+            at_uplink,
+            user,
+            sought,
+            outer=self._outer(),
+            snaplen=wish.snaplen,
+            live=self._live,
+            finish_in_engine=wish.filter_in_engine,
+        )
+        found = compiled()
+        if not attach.has_room(found.fit.kernel.code):
+            found = compiled(limit=min(attach.room(), len(found.fit.kernel) - 1))
+        unwrap = _unwrap(overlay) if overlay and not wish.keep_outer else None
+        return Attached(found.pcap_text, found.fit.kernel.code, found.fit.engine, unwrap, found.fit.filtered_by)
+
+    def _outer(self) -> str:
+        """Compiled by itself first: a mistake is told with its place in what the user typed."""
+        text = self._wish.outer_filter
+        return compile_filter(text, self._resolve, outgoing_is_to_vm=False).pcap_text if text else ""
+
+
+def _unwrap(overlay: Overlay) -> Unwrap:
+    """Only by the tunnel's own port."""
+    ports: dict[str, tuple[int, ...]] = {"vxlan": (), "vxlan_gpe": (), "geneve": ()}
+    if overlay.port and overlay.kind in ports:
+        ports[overlay.kind] = (overlay.port,)
+    return Unwrap(1, **ports)

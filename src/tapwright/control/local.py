@@ -1,0 +1,76 @@
+"""One request on this host, from names to a running capture."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+from tapwright import config as configuration
+from tapwright import providers
+from tapwright.config import Config
+from tapwright.errors import TapwrightError
+from tapwright.find.topology import Topology, join
+from tapwright.model import Answer, Host, Snapshot
+from tapwright.plan.points import Point
+from tapwright.providers.base import Provider
+
+
+def look(config: Config | None = None) -> Topology:
+    """Ask every provider that has something to say, side by side, and join their answers.
+
+    A provider that fails becomes a warning of the topology: the others still count.
+    Raises UsageError on a wrong configuration.
+    """
+    config = config or configuration.load()
+    present = [p for p in providers.load_all(config) if p.probe().answer is not Answer.NO]
+    return join(this_host(), _snapshots(present))
+
+
+def points(topology: Topology, config: Config | None = None) -> tuple[Point, ...]:
+    """Every point any provider offers for the vNICs of `topology`."""
+    config = config or configuration.load()
+    return tuple(point for provider in providers.load_all(config) for point in provider.points(topology))
+
+
+def _snapshots(present: Sequence[Provider]) -> list[Snapshot]:
+    if len(present) < 2:  # a plain hypervisor: no threads, and no time to import them
+        return [_ask(provider) for provider in present]
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(max_workers=len(present)) as pool:
+        return list(pool.map(_ask, present))
+
+
+def _ask(provider: Provider) -> Snapshot:
+    try:
+        return provider.snapshot()
+    except TapwrightError as error:
+        return Snapshot(provider.name, warnings=(f"{provider.name}: {error.line}",))
+
+
+def this_host() -> Host:
+    """Name, operating system, kernel and processor of the machine we run on."""
+    return Host(
+        name=platform.node(),
+        os=_os_name(),
+        kernel=os.uname().release,
+        hardware=_processor(),
+    )
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return model or platform.machine()

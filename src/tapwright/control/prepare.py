@@ -1,0 +1,154 @@
+"""From a wish to everything a capture needs: names resolved, points chosen, filter compiled.
+
+Nothing is opened and nothing changes here; `start` opens the engine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from tapwright import config as configuration
+from tapwright._core import __version__
+from tapwright.adapters import memory, namespaces
+from tapwright.capture import describe
+from tapwright.capture.files import owner
+from tapwright.capture.request import Limits, Output, Source
+from tapwright.config import Config
+from tapwright.control import local
+from tapwright.control.capture import Capture
+from tapwright.control.filters import Attached, Filters
+from tapwright.control.wish import Wish
+from tapwright.errors import Ambiguous, CaptureError, NotFound, PrivilegeError, UsageError
+from tapwright.filter.vms import Resolve
+from tapwright.find.names import resolve_many
+from tapwright.find.topology import Topology
+from tapwright.model import Answer
+from tapwright.plan.planner import Choice, Plan, Request, choose
+from tapwright.units import format_size
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A capture that only needs to be started."""
+
+    wish: Wish
+    topology: Topology
+    plan: Plan
+    filters: tuple[Attached, ...]
+    """One for each choice."""
+    limits: Limits
+
+
+def prepare(wish: Wish, config: Config | None = None, topology: Topology | None = None) -> Prepared:
+    """Resolve, plan and compile.
+
+    Raises NotFound, Ambiguous, FilterError (with the position), MissingDependency, and
+    PrivilegeError or CaptureError when none of the vNICs can be read.
+    """
+    config = config or configuration.load()
+    topology = topology or local.look(config)
+    plan = planned(wish, topology, config)
+    if not plan.chosen:
+        raise _nothing_to_read(plan)
+    filters = Filters(wish, resolver(topology))
+    attached = tuple(filters.at(choice) for choice in plan.chosen)
+    limits = Limits(wish.snaplen, wish.packets, wish.seconds, wish.bytes, plan.request.buffer)
+    return Prepared(wish, topology, plan, attached, limits)
+
+
+def planned(wish: Wish, topology: Topology, config: Config) -> Plan:
+    """The points to read for `wish`, without a look at their load.
+
+    Raises NotFound, Ambiguous, PrivilegeError where the VM may be among what is hidden from us, UsageError
+    for a buffer the host cannot spare.
+    """
+    try:
+        selections = resolve_many(topology, wish.vms)
+    except NotFound as error:
+        raise _hidden(error, topology) from None
+    request = Request(
+        selections,
+        wish.filter,
+        wish.snaplen,
+        wish.seconds,
+        wish.bytes,
+        _affordable(wish.buffer or config.buffer_bytes),
+        wish.point,
+        wish.vni,
+    )
+    return choose(request, topology, local.points(topology, config))
+
+
+def _affordable(buffer: int) -> int:
+    """Rings are never swapped out, and the kernel ends guests to make room for them rather than refuse."""
+    free = memory.available()
+    if free is not None and buffer > free // 2:
+        raise UsageError(
+            f"a buffer of {format_size(buffer)} is more than half of what is free: {format_size(free)} of memory",
+            "take less with --buffer, and keep less of each packet (-s 96) or filter (-f)",
+        )
+    return buffer
+
+
+def resolver(topology: Topology) -> Resolve:
+    """What `vm NAME` in a filter may name: all that a command may, patterns too."""
+    return lambda name: [vnic for selection in resolve_many(topology, [name]) for vnic in selection.vnics]
+
+
+def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
+    """Open and start the engine, writing to `path` or `fd`; with neither, packets come as batches.
+
+    Raises PrivilegeError, CaptureError, UsageError; nothing is left behind then.
+    """
+    size, files = prepared.wish.ring or (0, 0)
+    output = Output(
+        path=path,
+        fd=fd,
+        batches=not path and fd < 0,
+        overwrite=prepared.wish.overwrite,
+        ring_bytes=size,
+        ring_files=files,
+        utc_offset=time.localtime().tm_gmtoff,
+        owner=owner() if path else None,
+    )
+    captured = [choice.vm for choice in prepared.plan.chosen]
+    about = describe.section(prepared.topology, f"tapwright {__version__}", captured)
+    return Capture(sources(prepared), about, output, prepared.limits, filtered_by=_filtered_by(prepared.filters))
+
+
+def sources(prepared: Prepared) -> tuple[Source, ...]:
+    """What the engine reads, one for each chosen point."""
+    pairs = zip(prepared.plan.chosen, prepared.filters, strict=True)
+    return tuple(_source(prepared.topology, choice, attached) for choice, attached in pairs)
+
+
+def _source(topology: Topology, choice: Choice, attached: Attached) -> Source:
+    about = describe.source(topology, choice.vm, choice.vnic, choice.point, attached.text, attached.program)
+    return replace(about, judge=attached.judge, unwrap=attached.unwrap)
+
+
+def _filtered_by(filters: Sequence[Attached]) -> str:
+    """Who runs the filters: where one is finished in the engine, that is said of all."""
+    return next((a.filtered_by for a in filters if a.judge), "kernel")
+
+
+def _hidden(error: NotFound, topology: Topology) -> NotFound | PrivilegeError:
+    """Without privilege much of a host is hidden, and a name not found may well be there."""
+    missing = {"CAP_NET_RAW", "CAP_SYS_ADMIN"} - namespaces.capabilities()
+    if isinstance(error, Ambiguous) or not missing or not topology.warnings:
+        return error
+    needed = " and ".join(sorted(missing))
+    return PrivilegeError(
+        f"{error.message} among what this user may see; seeing and capturing all needs {needed}",
+        "run it with sudo, or give the process these capabilities (`tapwright ls` says what is hidden)",
+    )
+
+
+def _nothing_to_read(plan: Plan) -> PrivilegeError | CaptureError:
+    lines = [f"{u.vm.name}{'/' + u.vnic.name if u.vnic else ''}: {u.reason}" for u in plan.unseen]
+    refused = [r.point.readable for r in plan.rejected if r.point.readable.answer is Answer.NO]
+    fixes = "\n".join(dict.fromkeys(capability.fix for capability in refused if capability.fix))
+    kind = PrivilegeError if any("CAP_" in capability.reason for capability in refused) else CaptureError
+    return kind("nothing to capture: " + "; ".join(lines), fixes)

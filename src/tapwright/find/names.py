@@ -1,0 +1,116 @@
+"""From what a person types to a VM: names, ids, parts of ids, ``VM/nic`` and patterns.  Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from tapwright.errors import Ambiguous, NotFound
+from tapwright.find.topology import Topology
+from tapwright.model import Vm, Vnic
+from tapwright.units import format_things
+
+_SHORTEST_ID = 4
+"""Fewer characters of an id are taken for a typing error, not for an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A VM and those of its vNICs that were asked for."""
+
+    vm: Vm
+    vnics: tuple[Vnic, ...]
+
+
+def resolve(topology: Topology, text: str) -> Vm:
+    """The one VM called `text`: by name, id, alias, or the beginning of an id.
+
+    Raises NotFound with near names, Ambiguous with what tells the candidates apart.
+    """
+    found = _called(topology.vms, text)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise NotFound(f"no VM is called {text!r}", _near(topology.vms, text))
+    raise Ambiguous(
+        f"{len(found)} VMs are called {text!r}",
+        tuple(vm.id for vm in found),
+        "say which by its id:\n" + "\n".join(_candidate(topology, vm) for vm in found),
+    )
+
+
+def resolve_vnic(topology: Topology, text: str) -> Selection:
+    """``VM`` (all its vNICs) or ``VM/nic`` (one: by name or MAC).  Raises as `resolve`, or NotFound for the nic."""
+    name, slash, nic = text.rpartition("/")
+    if not slash or _called(topology.vms, text):
+        vm = resolve(topology, text)
+        return Selection(vm, vm.vnics)
+    vm = resolve(topology, name)
+    vnics = tuple(vnic for vnic in vm.vnics if nic in (vnic.name, vnic.mac))
+    if not vnics:
+        raise NotFound(f"{vm.name} has no vNIC {nic!r}", f"it has {_listed(vnic.name for vnic in vm.vnics)}")
+    return Selection(vm, vnics)
+
+
+def resolve_many(topology: Topology, texts: Iterable[str]) -> tuple[Selection, ...]:
+    """All that `texts` name, each VM once, in the order asked for; shell patterns (``web-*``) are allowed.
+
+    Raises as `resolve`, and NotFound for a pattern that matches nothing.
+    """
+    chosen: dict[str, Selection] = {}
+    for text in texts:
+        for selection in _matching(topology, text):
+            before = chosen.get(selection.vm.id)
+            vnics = (*before.vnics, *selection.vnics) if before else selection.vnics
+            chosen[selection.vm.id] = Selection(selection.vm, tuple(dict.fromkeys(vnics)))
+    return tuple(chosen.values())
+
+
+def _matching(topology: Topology, text: str) -> tuple[Selection, ...]:
+    if not any(c in text for c in "*?[") or _called(topology.vms, text):
+        return (resolve_vnic(topology, text),)
+    vms = [vm for vm in topology.vms if fnmatchcase(vm.name, text)]
+    if not vms:
+        raise NotFound(f"no VM's name matches {text!r}", _overview(topology.vms))
+    return tuple(Selection(vm, vm.vnics) for vm in vms)
+
+
+def _called(vms: Sequence[Vm], text: str) -> list[Vm]:
+    """Those with that name or id; only when there is none, those with that alias or beginning of an id."""
+    if exact := [vm for vm in vms if text in (vm.name, vm.id)]:
+        return exact
+    if known := [vm for vm in vms if text in vm.aliases]:
+        return known
+    if len(text) < _SHORTEST_ID:
+        return []
+    return [vm for vm in vms if vm.id.startswith(text)]
+
+
+def _near(vms: Sequence[Vm], text: str) -> str:
+    names = list(dict.fromkeys(vm.name for vm in vms))
+    folded = {name.casefold(): name for name in reversed(names)}
+    near = [folded[match] for match in difflib.get_close_matches(text.casefold(), folded, n=3, cutoff=0.5)]
+    inside = [name for name in names if len(text) > 1 and text.casefold() in name.casefold()]
+    guesses = list(dict.fromkeys((*near, *inside)))[:4]
+    return f"did you mean {_listed(guesses, last=' or ')}?" if guesses else _overview(vms)
+
+
+def _overview(vms: Sequence[Vm]) -> str:
+    if not vms:
+        return "no VM was found on this host at all; `tapwright ls` says where it looked"
+    return f"{format_things(len(vms), 'VM')} can be seen here: tapwright ls"
+
+
+def _listed(names: Iterable[str], last: str = " and ") -> str:
+    *head, tail = list(names) or ["none"]
+    return f"{', '.join(head)}{last}{tail}" if head else tail
+
+
+def _candidate(topology: Topology, vm: Vm) -> str:
+    """One line that tells a VM from its namesakes: id, kind, switches."""
+    ports = (topology.port_of(vnic) for vnic in vm.vnics)
+    switches = (topology.switch(port.switch) for port in ports if port)
+    where = _listed(dict.fromkeys(switch.name for switch in switches if switch)) if vm.vnics else "no vNIC"
+    return f"{vm.id}  ({vm.kind}, on {where})"

@@ -1,0 +1,121 @@
+"""The processes of a lab, known by a token in their environment, or by the namespace they live in.
+
+The token is on record before the first process starts, and each process inherits it, so there
+is no instant in which one is running and nobody knows.  The namespaces catch those that were
+given a clean environment (by libvirt) or were moved in by hand.  Signals go through a pidfd
+that was checked after it was opened: a reused pid is never hit.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from tapwright.adapters.command import search_path
+from tapwright.errors import ProviderError
+from tapwright.lab.plan import NETNS_FOLDER
+
+TOKEN = "TAPWRIGHT_LAB_TOKEN"  # noqa: S105 - a mark, not a secret
+_GRACE = 3.0
+
+
+def environment(token: str) -> dict[str, str]:
+    """Our environment with the lab's token in it, and a PATH that finds network programs."""
+    return {**os.environ, "PATH": search_path(os.environ), TOKEN: token}
+
+
+def find(token: str, namespaces: Iterable[str] = ()) -> list[int]:
+    """The pids of every process of the lab, ourselves excepted."""
+    inodes = _inodes(namespaces)
+    return [pid for pid in _pids() if _belongs(pid, token, inodes)]
+
+
+def stop(token: str, namespaces: Iterable[str] = ()) -> None:
+    """End every process of the lab: asked first, killed after 3 s.  Raises ProviderError if one will not die."""
+    inodes = _inodes(namespaces)
+    _signal(token, inodes, signal.SIGTERM)
+    for _ in range(20):  # a process that was forking while we looked is found the next time
+        if not _signal(token, inodes, signal.SIGKILL):
+            return
+    raise ProviderError(f"processes {find(token, namespaces)} of the lab do not end", "see: dmesg")
+
+
+def started_at(pid: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    except (OSError, IndexError):
+        return 0
+
+
+def arguments(pid: int) -> bytes:
+    """A process's command line as the kernel keeps it, each argument ended by a NUL; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def alive(pid: int, started: int) -> bool:
+    """Whether the very process that had this pid and start time still runs."""
+    return started != 0 and started_at(pid) == started
+
+
+def _pids() -> Iterator[int]:
+    return (int(e.name) for e in os.scandir("/proc") if e.name.isdecimal() and int(e.name) != os.getpid())
+
+
+def _belongs(pid: int, token: str, inodes: frozenset[int]) -> bool:
+    return inode(f"/proc/{pid}/ns/net") in inodes or _carries(pid, token)
+
+
+def _carries(pid: int, token: str) -> bool:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return f"{TOKEN}={token}".encode() in variables
+
+
+def _inodes(namespaces: Iterable[str]) -> frozenset[int]:
+    return frozenset(inode(f"{NETNS_FOLDER}/{name}") for name in namespaces) - {0}
+
+
+def inode(path: str) -> int:
+    """What tells one namespace from another; 0 when nothing is there."""
+    try:
+        return Path(path).stat().st_ino
+    except OSError:
+        return 0
+
+
+def _signal(token: str, inodes: frozenset[int], number: int) -> bool:
+    """Send a signal to all of them and wait up to 3 s for their end; False when there were none."""
+    with ExitStack() as stack:
+        waiting = select.poll()
+        left = 0
+        for pid in _pids():
+            if not _belongs(pid, token, inodes):
+                continue
+            with suppress(ProcessLookupError):
+                handle = os.pidfd_open(pid)
+                stack.callback(os.close, handle)
+                if _belongs(pid, token, inodes):
+                    signal.pidfd_send_signal(handle, number)
+                    waiting.register(handle, select.POLLIN)
+                    left += 1
+        _await(waiting, left)
+    return left > 0
+
+
+def _await(waiting: select.poll, left: int) -> None:
+    deadline = time.monotonic() + _GRACE
+    while left and (rest := deadline - time.monotonic()) > 0:
+        for handle, _ in waiting.poll(rest * 1000):
+            waiting.unregister(handle)
+            left -= 1

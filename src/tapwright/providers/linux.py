@@ -1,0 +1,99 @@
+"""Linux itself: bridges, veth pairs, taps held by QEMU, tunnels, and namespaces that are VMs.
+
+Needs no daemon and no configuration.  Sees every network namespace it may enter and changes
+nothing: a device is read as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tapwright.adapters import namespaces, netlink, taps
+from tapwright.errors import ProviderError
+from tapwright.find.topology import Topology
+from tapwright.model import Capability, Netns, Port, Snapshot, Vm, Vnic
+from tapwright.plan.points import Point, PointKind
+from tapwright.plan.steps import Operation, Step
+from tapwright.providers.linux_model import describe
+from tapwright.providers.linux_uplink import uplinks
+from tapwright.providers.linux_view import View, holds_taps
+
+_BYPASSING = ("afxdp", "dpdk")
+"""Port types of Open vSwitch that take the frames before the kernel shows them to anybody."""
+
+_SEES = {
+    PointKind.DEVICE: "both directions as the VM sends and receives them, before any tunnel is put around them",
+    PointKind.GUEST: "both directions from inside the VM",
+}
+
+
+class Linux:
+    """What the kernel of this host knows of virtual networks."""
+
+    name = "linux"
+
+    def __init__(self, netns: Sequence[str] = (), capabilities: frozenset[str] | None = None) -> None:
+        """`netns` are patterns: only namespaces with such a name, and our own, are looked at.
+
+        `capabilities` are those this process has (``CAP_NET_RAW``...); None asks the kernel.
+        """
+        self._globs = tuple(netns)
+        self._capabilities = namespaces.capabilities() if capabilities is None else capabilities
+
+    def probe(self) -> Capability:
+        """Always YES: it is the kernel we run on."""
+        return Capability.yes("rtnetlink")
+
+    def snapshot(self) -> Snapshot:
+        """Read every namespace we may enter.  Raises ProviderError when rtnetlink cannot be used."""
+        census = namespaces.census(self._globs)
+        try:
+            survey = netlink.survey(census.namespaces)
+        except OSError as error:
+            raise ProviderError(f"rtnetlink: {error.strerror or error}") from None
+        held = {p.pid: taps.open_taps(p.pid) for p in census.processes if holds_taps(p)}
+        return describe(View(census, survey, held))
+
+    def points(self, topology: Topology) -> Sequence[Point]:
+        """The host's device of every vNIC, the VM's own where that is a device of this kernel too, and the uplinks."""
+        return tuple(point for vm in topology.vms for vnic in vm.vnics for point in self._points(topology, vm, vnic))
+
+    def _points(self, topology: Topology, vm: Vm, vnic: Vnic) -> Iterator[Point]:
+        port = topology.port_of(vnic)
+        yield from uplinks(topology, vm, vnic, self._readable)
+        for kind, key in ((PointKind.DEVICE, vnic.device), (PointKind.GUEST, vnic.inner)):
+            device = topology.device(key)
+            netns = topology.netns.get(key.netns) if key else None
+            if key and device and netns:
+                yield Point(
+                    kind=kind,
+                    vm=vm.id,
+                    vnic=vnic.name,
+                    provider=self.name,
+                    device=key,
+                    device_name=device.name,
+                    netns=netns,
+                    readable=self._readable(netns, port if kind is PointKind.DEVICE else None),
+                    switch=port.switch if port else "",
+                    port=port.name if port else "",
+                    outgoing_is_to_vm=kind is PointKind.DEVICE,
+                    sees=_SEES[kind],
+                )
+
+    def _readable(self, netns: Netns, port: Port | None) -> Capability:
+        if port and port.kind.startswith(_BYPASSING):
+            return Capability.no(f"port {port.name} is of type {port.kind}: the kernel never shows its frames")
+        if "CAP_NET_RAW" not in self._capabilities:
+            return Capability.no("reading a device needs CAP_NET_RAW", "run it with sudo")
+        if netns.path and "CAP_SYS_ADMIN" not in self._capabilities:
+            where = netns.name or netns.path
+            return Capability.no(f"entering network namespace {where} needs CAP_SYS_ADMIN", "run it with sudo")
+        return Capability.yes()
+
+    def steps(self, point: Point, session: str) -> Sequence[Step]:
+        """None: a device is read as it is."""
+        return ()
+
+    def perform(self, operation: Operation) -> None:
+        """Nothing to perform: every verb is unknown.  Raises ProviderError."""
+        raise ProviderError(f"linux cannot perform {operation.verb!r}")

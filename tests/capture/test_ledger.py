@@ -1,0 +1,96 @@
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tapwright.capture.ledger import ledger, render
+from tapwright.text import columns
+
+
+@dataclass
+class Counts:
+    name: str = "web/eth0"
+    port_packets: int | None = 0
+    accepted: int = 0
+    kernel_dropped: int = 0
+    engine_dropped: int = 0
+    beyond_limit: int = 0
+    refused: int = 0
+    wrapped: int = 0
+    written: int = 0
+    ended: str = ""
+
+
+def test_what_the_engine_refused_is_filtered_out_too() -> None:
+    book = ledger([Counts(port_packets=100, accepted=60, refused=50, written=10, wrapped=2)], filtered=True,
+                  ended="stopped", by="kernel and engine")  # fmt: skip
+    entry = book.entries[0]
+    assert (entry.filtered, entry.unaccounted, book.filtered_by) == (90, 0, "kernel and engine")
+    assert "web/eth0: 2 packets could not be unwrapped" in render(book)
+
+
+def test_a_filtered_capture_adds_up() -> None:
+    book = ledger(
+        [Counts(port_packets=1000, accepted=100, written=90, kernel_dropped=10)], filtered=True, ended="stopped"
+    )
+    entry = book.entries[0]
+    assert (entry.seen, entry.filtered, entry.lost, entry.unaccounted) == (1000, 900, 10, 0)
+    assert entry.verdict == "adds up"
+    assert not book.complete
+
+
+def test_without_a_filter_a_difference_is_shown_not_called_filtered() -> None:
+    entry = ledger([Counts(port_packets=105, accepted=100, written=100)], filtered=False, ended="stopped").entries[0]
+    assert (entry.filtered, entry.unaccounted) == (0, 5)
+    assert entry.verdict == "off by +5"
+    assert entry.explanation.startswith("counted by the port")
+
+
+def test_more_than_the_port_counted_is_shown_too() -> None:
+    entry = ledger([Counts(port_packets=95, accepted=100, written=100)], filtered=True, ended="stopped").entries[0]
+    assert (entry.filtered, entry.unaccounted) == (0, -5)
+    assert entry.verdict == "off by -5"
+    assert entry.explanation.startswith("shown to the tap")
+
+
+def test_unreadable_counters_are_said_so() -> None:
+    book = ledger(
+        [Counts(port_packets=None, accepted=3, written=3, ended="device gone")], filtered=True, ended="all sources gone"
+    )
+    assert book.entries[0].seen is book.entries[0].filtered is book.total.unaccounted is None
+    assert "?" in render(book)
+    assert "device gone" in render(book)
+    assert not book.complete
+
+
+def test_a_long_name_does_not_pad_the_table() -> None:
+    book = ledger([Counts(name="x" * 200 + "/eth1"), Counts(name="網路/eth0")], filtered=False, ended="stopped")
+    lines = render(book).splitlines()
+    assert lines[1].startswith("x" * 39 + "…/eth1  ")
+    assert max(map(columns, lines)) < 130
+    assert book.entries[0].name == "x" * 200 + "/eth1"
+    assert len({columns(line) for line in lines[1:3]}) == 1
+
+
+counts = st.builds(
+    Counts,
+    port_packets=st.none() | st.integers(0, 10**12),
+    accepted=st.integers(0, 10**12),
+    kernel_dropped=st.integers(0, 10**12),
+    engine_dropped=st.integers(0, 10**12),
+    beyond_limit=st.integers(0, 10**12),
+    written=st.integers(0, 10**12),
+)
+
+
+@given(st.lists(counts, min_size=1, max_size=5), st.booleans())
+def test_the_sum_is_always_right(sources: list[Counts], filtered: bool) -> None:
+    book = ledger(sources, filtered=filtered, ended="stopped")
+    for entry in (*book.entries, book.total):
+        if entry.seen is not None:
+            assert entry.filtered is not None
+            assert entry.unaccounted is not None
+            parts = entry.filtered + entry.lost + entry.beyond_limit + entry.written + entry.unaccounted
+            assert entry.seen == parts
+    rows = [line for line in render(book).split("\n") if line.startswith(("web/eth0", "total"))]
+    assert len(rows) == len(sources) + (len(sources) > 1)

@@ -1,0 +1,73 @@
+"""A small real world for each provider: something it has to find, and the provider looking at it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from support import short_folder
+from support.libvirt import domain, libvirtd
+from support.netns import ip, namespace, veth
+from support.openvswitch import openvswitch
+from support.podman import podman
+from support.zoo import furnish
+from tapwright.providers.base import Provider
+from tapwright.providers.containers import Containers
+from tapwright.providers.fake import Fake
+from tapwright.providers.libvirt import Libvirt
+from tapwright.providers.linux import Linux
+from tapwright.providers.ovs import Ovs
+
+
+@contextmanager
+def fake() -> Iterator[Provider]:
+    """The world of one that has none, with a port only a mirror can show."""
+    nics = [
+        {"mac": "02:00:00:00:00:11", "device": "vnet0", "switch": "br0"},
+        {"mac": "02:00:00:00:00:12", "switch": "br0"},
+    ]
+    yield Fake.described({"switches": {"br0": {"uplink": "eth0"}}, "vms": {"web": {"nics": nics}}})
+
+
+@contextmanager
+def linux() -> Iterator[Provider]:
+    """A bridge with two namespaces plugged in."""
+    with namespace() as host, namespace() as one, namespace() as two:
+        ip("link", "add", "br0", "type", "bridge", netns=host)
+        ip("link", "set", "br0", "up", netns=host)
+        for number, guest in enumerate((one, two), start=1):
+            veth(host, f"vnet{number}", "eth0", guest)
+            ip("link", "set", f"vnet{number}", "master", "br0", netns=host)
+        yield Linux((host, one, two))
+
+
+@contextmanager
+def ovs() -> Iterator[Provider]:
+    with namespace() as netns, namespace() as guest, short_folder() as folder, openvswitch(folder, netns) as switch:
+        furnish(switch, guest)
+        yield Ovs([switch.remote])
+
+
+@contextmanager
+def libvirt() -> Iterator[Provider]:
+    with namespace() as netns, short_folder() as folder, libvirtd(folder, netns) as daemon:
+        ip("link", "add", "br9", "type", "bridge", netns=netns)
+        nic = "<interface type='bridge'><source bridge='br9'/><mac address='52:54:00:cc:00:01'/></interface>"
+        daemon.create(domain("runs", "22222222-2222-3333-4444-555555555501", nic))
+        daemon.define(domain("rests", "22222222-2222-3333-4444-555555555502", nic.replace(":01'", ":02'")))
+        yield Libvirt(daemon.uri)
+
+
+@contextmanager
+def containers() -> Iterator[Provider]:
+    with namespace() as netns, short_folder() as folder, podman(folder, netns) as engine:
+        engine.run("one")
+        engine.run("two", "--network", "none")
+        yield Containers([engine.socket])
+
+
+WORLDS: dict[str, Callable[[], AbstractContextManager[Provider]]] = {
+    "fake": fake,
+    "linux": linux,
+    "ovs": ovs,
+    "libvirt": libvirt,
+    "containers": containers,
+}

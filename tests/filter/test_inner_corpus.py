@@ -1,0 +1,73 @@
+"""Inner filters on real packets of every encapsulation; collected where the captures lie beside the checkout."""
+
+import random
+from functools import cache
+
+import pytest
+
+from support.corpus import FOLDER, Real, captures, packets
+from support.expressions import EXPRESSIONS
+from support.inner import Truth, filters
+from support.judges import kernel_verdicts, pcap_verdicts
+from support.unwrap import NotCaptured, Unwrapper
+from tapwright._core import Bpf
+from tapwright.filter.relocate import relocate
+from tapwright.filter.wrapping import Wrapping
+
+pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no captures of other projects beside this checkout")
+
+FROM_EACH = 60
+LONGEST = 60_000
+"""Bytes that a unix socket takes at once."""
+
+
+@cache
+def real(most: int) -> list[Real]:
+    return [packet for path in captures() for packet in packets(path, most)]
+
+
+@cache
+def tried() -> list[tuple[bytes, int]]:
+    """As they are, cut as a snap length would, and with wrong bytes in their headers."""
+    rng, found = random.Random(1), []
+    for packet in real(FROM_EACH):
+        spoiled = bytearray(packet.data)
+        for _ in range(2):
+            spoiled[rng.randrange(min(len(spoiled), 100))] ^= 1 << rng.randrange(8)
+        found += [(packet.data, packet.length), (bytes(spoiled), packet.length)]
+        found.append((packet.data[: rng.randrange(14, max(15, len(packet.data)))], packet.length))
+    return found
+
+
+def test_the_reference_finds_what_tshark_finds():
+    """Every packet in which tshark finds nothing wrong and only headers that the filter knows."""
+    unwrapper, agreed, wrapped = Unwrapper(depth=8), 0, 0
+    for packet in real(2000):
+        if (expected := packet.innermost()) is None:
+            continue
+        try:
+            found = unwrapper.innermost(packet.data, packet.length)
+        except NotCaptured:
+            continue
+        assert (found.kind, found.offset) == expected, (packet.file, packet.number)
+        agreed, wrapped = agreed + 1, wrapped + bool(found.layers)
+    assert agreed > 10_000
+    assert wrapped > 1000
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("text", EXPRESSIONS[::4])
+def test_the_verdict_is_that_on_the_inner_frame(text, depth):
+    known = truth(depth)
+    code, expected = relocate(filters(text), known.wrapping).code, known.verdicts(text)
+    program = Bpf(code)
+    assert [bool(program.run(data, length)) for data, length in known.packets] == expected
+    assert [bool(verdict) for verdict in pcap_verdicts(code, known.packets)] == expected
+    whole = [n for n, (data, length) in enumerate(known.packets) if 0 < len(data) == length < LONGEST]
+    verdicts = kernel_verdicts(code, [known.packets[n][0] for n in whole])
+    assert verdicts is None or [bool(verdict) for verdict in verdicts] == [expected[n] for n in whole]
+
+
+@cache
+def truth(depth: int) -> Truth:
+    return Truth(Wrapping(depth=depth), tried())
