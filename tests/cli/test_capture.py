@@ -112,7 +112,9 @@ def test_a_fifo(env: Mapping[str, str], tmp_path: Path) -> None:
 
 def test_a_ring_of_files_keeps_the_newest(env: Mapping[str, str], tmp_path: Path) -> None:
     answer = tapwright(
-        "capture", "web", "db", "-s", "200", "--ring", "8Kx3", "-d", "4", "-w", str(tmp_path / "r.pcapng"), "--json", env=env
+        *("capture", "web", "db", "-s", "200", "--ring", "8Kx3", "-d", "4"),
+        *("-w", str(tmp_path / "r.pcapng"), "--json"),
+        env=env,
     )
     assert answer.code == 0, answer.err
     files = sorted(tmp_path.iterdir())

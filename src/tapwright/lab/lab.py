@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -23,6 +24,23 @@ from tapwright.lab.topology import Name, Topology, load
 
 def _silent(text: str) -> None:
     """The report of a lab that nobody watches."""
+
+
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def _stops_held() -> Iterator[Callable[[], None]]:
+    """Stop signals wait until the yielded function is called: by then there is somebody to undo what was begun."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    try:
+        yield release
+    finally:
+        release()
 
 
 class Lab:
@@ -60,8 +78,9 @@ class Lab:
         wanted = plan(topology, name or topology.name)
         build.require(wanted)
         build.fetch(wanted, report)
-        with store.claim(topology, candidates) as record:
+        with _stops_held() as release, store.claim(topology, candidates) as record:
             try:
+                release()
                 build.build(record, report, traffic=traffic)
                 return cls(store.finish(record, build.daemons(record.plan)))
             except BaseException:
