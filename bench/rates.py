@@ -4,8 +4,10 @@
 
 One veth pair, the sender on core 0, the capturing process on core 1, files on tmpfs. All tools take
 turns in every round, so that a noisy minute hits them alike; figures are medians, and tapwright's
-are shown as a ratio to the best of the others. "no loss up to" starts at what the sender reaches
-and goes down in steps of a tenth until nothing is lost; ">=" says that the sender was the limit.
+are shown as a ratio to the best of the others. "no loss up to" is a ladder of offered rates, the
+same for all: its top is what the sender reaches whoever captures, each step below is a tenth less,
+and a tool stands on the highest step where most of its runs lose nothing; ">=" says that this was
+the top, so that the sender was the limit.
 Sizes are those of frames with their FCS.  Needs root.
 """
 
@@ -15,7 +17,8 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from rig import Rig, Run, Tool, rig
@@ -42,8 +45,8 @@ class Figures:
     tool: str
     size: int
     without_loss: float = 0.0
-    """Packets per second."""
-    sender_was_limit: bool = True
+    """Packets per second; 0 until a step is found, and where there is none."""
+    sender_was_limit: bool = False
     offered: float = 0.0
     loss: float = 0.0
     """At what the sender reaches."""
@@ -65,21 +68,25 @@ def measure(bench: Rig, size: int, rounds: int, seconds: float) -> list[Figures]
     for _ in range(rounds):
         for tool in TOOLS:
             found[tool.name].runs.append(bench.run(tool, size, 0, seconds))
-    for tool in TOOLS:
-        figures = found[tool.name]
+    for figures in found.values():
         figures.settle()
-        figures.without_loss, figures.sender_was_limit = _without_loss(bench, tool, figures, seconds)
+    climb_down(bench, size, found, rounds, seconds)
     return list(found.values())
 
 
-def _without_loss(bench: Rig, tool: Tool, figures: Figures, seconds: float) -> tuple[float, bool]:
-    if not figures.loss:
-        return figures.offered, True
-    for tenths in range(9, 0, -1):
-        runs = [bench.run(tool, figures.size, figures.offered * tenths / 10, seconds) for _ in range(2)]
-        if not any(run.loss for run in runs):
-            return min(run.offered for run in runs), False
-    return 0.0, False
+def climb_down(bench: Rig, size: int, found: Mapping[str, Figures], rounds: int, seconds: float) -> None:
+    """Find each tool's step of the ladder; on one step the tools take turns."""
+    top = min(figures.offered for figures in found.values())
+    for tenths in range(10, 0, -1):
+        tried = [tool for tool in TOOLS if not found[tool.name].without_loss]
+        clean = Counter[str]()
+        for _ in range(rounds):
+            for tool in tried:
+                clean[tool.name] += not bench.run(tool, size, top * tenths / 10, seconds).loss
+        for tool in tried:
+            if clean[tool.name] > rounds / 2:
+                found[tool.name].without_loss = top * tenths / 10
+                found[tool.name].sender_was_limit = tenths == 10
 
 
 def show(figures: Sequence[Figures]) -> None:
