@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,21 +67,34 @@ class Rig:
         pinned = ["taskset", "-c", str(cpu)] if cpu is not None else []
         return ["ip", "netns", "exec", netns, *pinned, *argv]
 
-    def flood(self, size: int, rate: float, seconds: float) -> int:
-        """Send at `rate` (0: all that goes) for `seconds`; the number of packets sent."""
-        argv = [sys.executable, "-I", "-S", _FLOOD, "eth0", str(size), str(rate), str(seconds), str(_SENDER_CPU)]
-        done = subprocess.run(self.inside(self.vm, *argv), check=True, capture_output=True, text=True)
-        return int(done.stdout)
+    def flood(self, size: int, rate: float, seconds: float, every: int = 0) -> int:
+        """Send at `rate` (0: all that goes) for `seconds`, one frame in `every` to another port; the number sent."""
+        argv = self._sender(size, rate, seconds, every)
+        return int(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
 
-    def run(self, tool: Tool, size: int, rate: float, seconds: float) -> Run:
+    @contextmanager
+    def flooded(self, size: int, rate: float) -> Iterator[None]:
+        """Send for as long as this holds."""
+        process = subprocess.Popen(self._sender(size, rate, 3600.0, 0), stdout=subprocess.DEVNULL)
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def _sender(self, size: int, rate: float, seconds: float, every: int) -> list[str]:
+        numbers = (size, rate, seconds, _SENDER_CPU, *([every] if every else []))
+        return self.inside(self.vm, sys.executable, "-I", "-S", _FLOOD, "eth0", *map(str, numbers))
+
+    def run(self, tool: Tool, size: int, rate: float, seconds: float, every: int = 0) -> Run:
         """Capture one flood into a file on tmpfs."""
         path = self.folder / f"{tool.name}.out"
         path.unlink(missing_ok=True)
         argv = self.inside(self.host, *tool.command("vnet0", str(path)), cpu=_CAPTURE_CPU)
-        with _quiet(argv, self.env) as process:
+        with silent(argv, self.env) as process:
             self.await_socket(process)
             before = cpu_time(process.pid)
-            sent = self.flood(size, rate, seconds)
+            sent = self.flood(size, rate, seconds, every)
             time.sleep(_SETTLE)
             after = cpu_time(process.pid)
         kept = packets(path, tool, size)
@@ -125,7 +138,7 @@ def _ip(*arguments: str) -> None:
 
 
 @contextmanager
-def _quiet(argv: list[str], env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def silent(argv: list[str], env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A process whose output nobody reads, ended by SIGINT."""
     process = subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
