@@ -16,8 +16,9 @@ from tapwright import providers
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology, join
 from tapwright.model import Answer, DeviceKey, Host, Role, Snapshot
+from tapwright.plan.mirrors import Mirror, parse
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.steps import Operation
+from tapwright.plan.steps import Mark, Operation
 from tapwright.providers.base import Provider
 
 pytestmark = pytest.mark.root
@@ -145,10 +146,14 @@ def test_points_say_who_offers_them_and_what_they_see(provider: Provider, points
     assert all(point.readable.reason for point in points if point.readable.answer is not Answer.YES)
 
 
+def mirror(point: Point) -> Mirror:
+    return Mirror(point, parse("nic:nowhere"), Mark("00c0ffee", "1.1.boot", 0))
+
+
 def test_a_device_that_is_read_changes_nothing(provider: Provider, points: tuple[Point, ...]) -> None:
     readers = [point for point in points if point.kind in (PointKind.DEVICE, PointKind.GUEST)]
     assert all(point.device for point in readers)
-    assert [step for point in readers for step in (*provider.steps(point, "s"), *point.changes)] == []
+    assert [step for point in readers for step in (*provider.steps(mirror(point)), *point.changes)] == []
 
 
 def test_what_opens_a_point_can_be_done_twice_and_undone_twice(provider: Provider, points: tuple[Point, ...]) -> None:
@@ -156,7 +161,7 @@ def test_what_opens_a_point_can_be_done_twice_and_undone_twice(provider: Provide
     for point in points:
         if point.readable.answer is Answer.NO:
             continue
-        for step in provider.steps(point, "conformance"):
+        for step in provider.steps(mirror(point)):
             for operation in (step.do, step.do, step.undo, step.undo):
                 provider.perform(operation)
 

@@ -5,7 +5,9 @@ import pytest
 from tapwright.errors import ProviderError, UsageError
 from tapwright.find.topology import join
 from tapwright.model import Answer, Capability, Host, Role, Snapshot, Vm
+from tapwright.plan.mirrors import Mirror, parse
 from tapwright.plan.points import PointKind
+from tapwright.plan.steps import Found, Mark
 from tapwright.providers.fake import Fake
 
 TOML = """
@@ -51,11 +53,16 @@ def test_a_port_without_a_device_can_be_mirrored():
     assert [(point.vnic, point.kind) for point in points] == [
         ("net0", PointKind.DEVICE), ("net0", PointKind.MIRROR), ("net1", PointKind.MIRROR)
     ]  # fmt: skip
-    (step,) = fake.steps(points[2], "s1")
+    mark = Mark("00c0ffee", "1.1.boot", 7)
+    (step,) = fake.steps(Mirror(points[2], parse("rspan:7"), mark))
     fake.perform(step.do)
-    assert fake.mirrors == {("web-1", "s1")}
+    assert fake.mirrors == {("web-1", mark.text)}
+    assert fake.found(step).found is Found.THERE
+    (left,) = fake.leftovers()
+    assert (left.mark, left.undo) == (mark, step.undo)
     fake.perform(step.undo)
     assert fake.mirrors == set()
+    assert fake.found(step).found is Found.ABSENT
 
 
 @pytest.mark.parametrize(

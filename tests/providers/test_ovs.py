@@ -14,8 +14,9 @@ from tapwright.adapters import ovsdb
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology, join
 from tapwright.model import Answer, DeviceKey, Host, Overlay, Port, Role, Snapshot, VmKind, Vnic
+from tapwright.plan.mirrors import Mirror, parse
 from tapwright.plan.points import PointKind
-from tapwright.plan.steps import Operation
+from tapwright.plan.steps import Mark, Operation
 from tapwright.providers.ovs import Ovs
 
 pytestmark = pytest.mark.root
@@ -153,7 +154,7 @@ def test_a_port_without_a_device_gets_a_mirror_that_says_why_not(topology: Topol
     assert point.readable.answer is Answer.NO
     assert "dpdkvhostuser" in point.readable.reason
     with pytest.raises(ProviderError, match="mirror is needed"):
-        Ovs().steps(point, "s")
+        Ovs().steps(Mirror(point, parse("rspan:7"), Mark("00c0ffee", "1.1.boot", 7)))
 
 
 def test_a_device_nobody_read_is_offered_with_a_doubt(switch: OpenVSwitch, topology: Topology) -> None:
@@ -161,7 +162,7 @@ def test_a_device_nobody_read_is_offered_with_a_doubt(switch: OpenVSwitch, topol
     assert (point.kind, point.device, point.device_name) == (PointKind.DEVICE, key(switch, "vnet1"), "vnet1")
     assert point.netns.path
     assert point.readable.answer is Answer.UNKNOWN
-    assert list(Ovs().steps(point, "s")) == []
+    assert list(Ovs().steps(Mirror(point, parse("rspan:7"), Mark("00c0ffee", "1.1.boot", 7)))) == []
 
 
 def test_unknown_verbs_are_refused() -> None:

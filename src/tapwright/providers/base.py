@@ -8,12 +8,13 @@ them, the public fake included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot
+from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point
-from tapwright.plan.steps import Operation, Step
+from tapwright.plan.steps import Finding, Leftover, Operation, Step
 
 
 class Provider(Protocol):
@@ -39,8 +40,25 @@ class Provider(Protocol):
     def points(self, topology: Topology) -> Sequence[Point]:
         """Pure: the points this provider can offer for the vNICs of a joined topology."""
 
-    def steps(self, point: Point, session: str) -> Sequence[Step]:
-        """Pure: the changes that open `point` for session id `session`; none for a device."""
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
+        """Pure: the changes that open `mirror`, in order; none where its point is a device to be read.
+
+        Raises UsageError or ProviderError with the reason where this provider cannot serve such a mirror.
+        """
 
     def perform(self, operation: Operation) -> None:
         """Perform a do or an undo; idempotent.  Raises ProviderError, PrivilegeError."""
+
+
+@runtime_checkable
+class Tapper(Provider, Protocol):
+    """A provider that changes the world, and so can also say what is left of its changes."""
+
+    def found(self, step: Step) -> Finding:
+        """Re-read what `step` made.  Raises PrivilegeError; a source that does not answer is Found.UNKNOWN."""
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """All that carries our mark, and strangers' mirrors that do nothing.  Raises ProviderError, PrivilegeError."""
+
+    def copied(self, step: Step) -> int | None:
+        """Frames that went through what `step` made, since it was made; None where nothing counts them."""

@@ -18,6 +18,7 @@ from tapwright.adapters.process import is_socket, netns_of
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, DeviceKey, Netns, Snapshot, Vm, VmKind, Vnic
+from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point
 from tapwright.plan.steps import Operation, Step
 from tapwright.providers.several import ask_all
@@ -73,7 +74,7 @@ class Containers:
         """None of its own: the devices belong to the kernel."""
         return ()
 
-    def steps(self, point: Point, session: str) -> Sequence[Step]:
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
         """None: it offers no point."""
         return ()
 

@@ -20,8 +20,9 @@ from typing import Any
 from tapwright.errors import ProviderError, UsageError
 from tapwright.find.topology import Topology
 from tapwright.model import Answer, Capability, Snapshot, Vm, Vnic
+from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.steps import Operation, Step
+from tapwright.plan.steps import Finding, Found, Leftover, Mark, Operation, Step
 from tapwright.providers.fake_description import HOME, Description, snapshot
 
 
@@ -34,7 +35,7 @@ class Fake:
         self._snapshot = replace(snapshot, provider=name)
         self._capability = capability or Capability.yes("it is only a fake")
         self.mirrors: set[tuple[str, str]] = set()
-        """(port, session) of the mirrors that are open: what the steps did and did not undo."""
+        """(port, mark) of the mirrors that are open: what the steps did and did not undo."""
 
     @classmethod
     def described(cls, description: Mapping[str, Any]) -> Fake:
@@ -93,26 +94,42 @@ class Fake:
         if port and switch and self.name in switch.providers:
             yield replace(bare, changes=(f"a mirror of port {port.name}",))
 
-    def steps(self, point: Point, session: str) -> Sequence[Step]:
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
         """One for a mirror, none for a device."""
-        if point.kind is not PointKind.MIRROR:
+        if mirror.point.kind is not PointKind.MIRROR:
             return ()
-        arguments = (("port", point.port), ("session", session))
+        port, mark = mirror.point.port, mirror.mark.text
         return (
             Step(
-                do=Operation(self.name, "mirror", arguments),
-                undo=Operation(self.name, "unmirror", arguments),
-                why=f"port {point.port} has no device that can be read",
+                do=Operation.of(self.name, "mirror", port=port, mark=mark),
+                undo=Operation.of(self.name, "unmirror", port=port, mark=mark),
+                why=f"port {port} has no device that can be read",
             ),
         )
 
     def perform(self, operation: Operation) -> None:
         """Open or close a mirror; doing either twice changes nothing.  Raises ProviderError at any other verb."""
-        arguments = dict(operation.arguments)
-        mirror = (str(arguments.get("port")), str(arguments.get("session")))
+        mirror = (operation.text("port"), operation.text("mark"))
         if operation.verb == "mirror":
             self.mirrors.add(mirror)
         elif operation.verb == "unmirror":
             self.mirrors.discard(mirror)
         else:
             raise ProviderError(f"{self.name} cannot perform {operation.verb!r}")
+
+    def found(self, step: Step) -> Finding:
+        """Whether the mirror is open."""
+        there = (step.do.text("port"), step.do.text("mark")) in self.mirrors
+        return Finding(Found.THERE if there else Found.ABSENT)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """The mirrors that are open."""
+        return tuple(self._leftover(port, mark) for port, mark in sorted(self.mirrors))
+
+    def _leftover(self, port: str, mark: str) -> Leftover:
+        undo = Operation.of(self.name, "unmirror", port=port, mark=mark)
+        return Leftover(self.name, f"mirror of {port}", Mark.parse(mark), undo, f"close the mirror of {port}")
+
+    def copied(self, step: Step) -> int | None:
+        """Nothing flows in a fake."""
+        return None

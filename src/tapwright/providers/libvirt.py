@@ -17,6 +17,7 @@ from tapwright.adapters.process import is_socket
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot, Vm, VmKind, Vnic
+from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point
 from tapwright.plan.steps import Operation, Step
 from tapwright.providers.several import ask_all
@@ -67,7 +68,7 @@ class Libvirt:
         """None of its own: the devices belong to the kernel and the switch."""
         return ()
 
-    def steps(self, point: Point, session: str) -> Sequence[Step]:
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
         """None: it offers no point."""
         return ()
 

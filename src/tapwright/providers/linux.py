@@ -12,6 +12,7 @@ from tapwright.adapters import namespaces, netlink, taps
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Netns, Port, Snapshot, Vm, Vnic
+from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Operation, Step
 from tapwright.providers.linux_model import describe
@@ -90,7 +91,7 @@ class Linux:
             return Capability.no(f"entering network namespace {where} needs CAP_SYS_ADMIN", "run it with sudo")
         return Capability.yes()
 
-    def steps(self, point: Point, session: str) -> Sequence[Step]:
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
         """None: a device is read as it is."""
         return ()
 

@@ -15,6 +15,7 @@ from tapwright.adapters.process import is_socket
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, DeviceKey, Netns, Port, Snapshot, Switch, Vm, Vnic
+from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Operation, Step
 from tapwright.providers.ovs_model import describe
@@ -64,11 +65,11 @@ class Ovs:
         """
         return tuple(point for vm in topology.vms for vnic in vm.vnics for point in _points(topology, vm, vnic))
 
-    def steps(self, point: Point, session: str) -> Sequence[Step]:
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
         """None for a device: it is read as it is.  Raises ProviderError for a mirror."""
-        if point.kind is PointKind.DEVICE:
+        if mirror.point.kind is PointKind.DEVICE:
             return ()
-        raise ProviderError(f"{point.port}: {point.readable.reason}")
+        raise ProviderError(f"{mirror.point.port}: {mirror.point.readable.reason}")
 
     def perform(self, operation: Operation) -> None:
         """Nothing to perform in this version: every verb is unknown.  Raises ProviderError."""

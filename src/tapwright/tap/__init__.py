@@ -1,0 +1,1 @@
+"""Changes of the world that cannot be forgotten: journal, lease, sweep."""
