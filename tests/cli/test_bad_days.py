@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -106,6 +107,38 @@ def test_an_existing_file_stays(env: Mapping[str, str], tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
     assert tapwright("capture", "web", "-c", "1", "-w", str(link), "--force", env=env).code != 0
+
+
+@pytest.mark.parametrize("command", ["capture", "plan"])
+def test_a_folder_that_is_not_there_is_named(env: Mapping[str, str], tmp_path: Path, command: str) -> None:
+    answer = tapwright(command, "web", "-w", str(tmp_path / "no where" / "x.pcapng"), env=env)
+    assert answer.code == 2, answer.err
+    assert f"there is no folder {tmp_path}/no where" in answer.err
+    assert f"mkdir -p '{tmp_path}/no where'" in answer.err
+    assert "VM" not in answer.err
+
+
+def test_the_api_names_the_folder_too(env: Mapping[str, str], tmp_path: Path) -> None:
+    code = f"import tapwright; tapwright.open_capture(['web'], path='{tmp_path}/gone/x.pcapng')"
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, check=False)
+    assert f"CaptureError: cannot write {tmp_path}/gone/x.pcapng: there is no folder {tmp_path}/gone" in done.stderr
+
+
+@pytest.mark.parametrize(("option", "named"), [(("--max-size", "100"), "--max-size"), (("--ring", "1Kx3"), "--ring")])
+def test_a_size_without_room_for_a_packet_is_refused(
+    env: Mapping[str, str], tmp_path: Path, option: tuple[str, str], named: str
+) -> None:
+    argv = ("capture", "web", "db", "-w", str(tmp_path / "x"), "-d", "5")
+    answer = tapwright(*argv, *option, env=env)
+    assert answer.code == 2
+    assert not list(tmp_path.iterdir())
+    found = re.search(rf"smallest that makes sense here is {named} (\d+K)", answer.err)
+    assert found, answer.err
+    size = found[1] + "x2" * (named == "--ring")
+    enough = tapwright(*argv[:-1], "2", named, size, "--json", env=env)
+    assert enough.code == 0, enough.err
+    assert enough.data["ledger"]["total"]["written"] > 0
 
 
 @contextmanager

@@ -88,8 +88,12 @@ def _no_ring(where: str) -> UsageError:
 def _check_folder(path: str) -> None:
     folder = Path(path).parent
     if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}", f"make it first: mkdir -p {shlex.quote(str(folder))}")
+        raise _no_folder(folder)
     _check_writable(folder)
+
+
+def _no_folder(folder: Path) -> UsageError:
+    return UsageError(f"there is no folder {folder}", f"make it first: mkdir -p {shlex.quote(str(folder))}")
 
 
 def _check_writable(place: Path) -> None:
@@ -109,6 +113,9 @@ def owner(environment: Mapping[str, str] | None = None) -> tuple[int, int] | Non
 
 
 def free_bytes(path: str) -> int:
-    """Bytes free for us on the file system that will hold `path`."""
-    found = os.statvfs(Path(path).parent)
+    """Bytes free for us on the file system that will hold `path`.  Raises UsageError where its folder is not there."""
+    try:
+        found = os.statvfs(Path(path).parent)
+    except OSError:
+        raise _no_folder(Path(path).parent) from None
     return found.f_bavail * found.f_frsize

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 
 from tapwright import _core
 from tapwright.capture.ledger import Ledger, ledger
 from tapwright.capture.request import Limits, Output, Section, Source
+from tapwright.capture.size import check
 from tapwright.errors import CaptureError, PrivilegeError, UsageError
 
 _CAPABILITY_HINT = (
@@ -33,6 +35,7 @@ class Capture:
         filtered_by: str = "kernel",
     ) -> None:
         self._filtered_by = filtered_by
+        check(sources, section, output, limits)
         self._engine, self.sources = _open_present(tuple(sources), section, output, limits)
         self.absent = tuple(source.name for source in sources if source not in self.sources)
         """Sources whose device was gone before it could be opened; the others are captured."""
@@ -120,7 +123,17 @@ def _open(sources: Sequence[Source], section: Section, output: Output, limits: L
     except FileExistsError:
         raise UsageError(f"{output.path} exists already", "add --force to overwrite it") from None
     except OSError as error:
+        if output.path and str(error.filename).startswith(output.path):
+            raise _unwritable(output.path, error) from None
         raise CaptureError(_explain(error), _next_step(error)) from error
+
+
+def _unwritable(path: str, error: OSError) -> CaptureError:
+    """What is wrong with the file is no matter of VMs."""
+    folder = Path(path).parent
+    if not folder.is_dir():
+        return CaptureError(f"cannot write {path}: there is no folder {folder}", "make it, or choose another place")
+    return CaptureError(f"cannot write {path}: {error.strerror}", "choose another place, such as a file in /var/tmp")
 
 
 def _explain(error: OSError) -> str:
