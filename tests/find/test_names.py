@@ -71,8 +71,33 @@ def test_a_name_with_a_slash_in_it():
 def test_patterns():
     found = topology("overlay")
     assert [s.vm.name for s in resolve_many(found, ["red-*", "blue-web"])] == ["red-db", "red-web", "blue-web"]
-    with pytest.raises(NotFound, match="no VM's name matches 'x\\*'"):
+    with pytest.raises(NotFound, match="no VM's name, id or vNIC matches 'x\\*'"):
         resolve_many(found, ["x*"])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("6e4000*", ["web-1/eth0", "web-1/eth1"]),
+        ("instance-*", ["web-1/eth0", "web-1/eth1"]),
+        ("web-*/eth1", ["web-1/eth1"]),
+        ("6e40*/eth0", ["db-3/eth0", "web-1/eth0"]),
+        ("instance-?00*/eth1", ["web-1/eth1"]),
+        ("*/02:00:00:00:00:02", ["web-1/eth1"]),
+        ("web-*", ["web-1/eth0", "web-1/eth1"]),
+        ("shop/*", ["shop/cart/eth0"]),
+        ("shop/*/eth0", ["shop/cart/eth0"]),
+    ],
+)
+def test_patterns_match_ids_and_vnics_where_no_name_does(pattern, names):
+    chosen = resolve_many(HOST, [pattern])
+    assert [f"{s.vm.name}/{vnic.name}" for s in chosen for vnic in s.vnics] == names
+
+
+@pytest.mark.parametrize("pattern", ["*eth1", "eth?", "web-*/eth7"])
+def test_a_vnic_needs_its_vm(pattern):
+    with pytest.raises(NotFound):
+        resolve_many(HOST, [pattern])
 
 
 def test_each_vm_once_with_all_that_was_asked_for():

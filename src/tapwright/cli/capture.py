@@ -34,7 +34,10 @@ Nothing on the host is changed. The summary says where every packet went."""
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
 @json_option
 def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
-    """Capture the packets of VM... (names, ids, VM/nic or patterns) into one pcapng file."""
+    """Capture the packets of VM... (names, ids, VM/nic or patterns) into one pcapng file.
+
+    A pattern is held against names, and where no name matches against ids, then VM/nic.
+    """
     from tapwright.capture.files import default_name, destination
     from tapwright.control.prepare import prepare, start
 

@@ -39,7 +39,8 @@ On a terminal the columns that do not fit are left out; --wide shows them all.""
 def ls(vms: tuple[str, ...], switch: str | None, wide: bool, as_json: bool) -> None:
     """List the VMs and containers of this host and where they are plugged in.
 
-    VM is a name, an id, VM/nic or a shell pattern; by default all.
+    VM is a name, an id, VM/nic or a shell pattern; by default all.  A pattern is held against
+    names, and where no name matches against ids, then VM/nic.
     """
     from tapwright.control.local import look
 

@@ -53,7 +53,7 @@ def watch(
 ) -> None:
     """Live statistics of every vNIC: bits and packets each way, drops, errors, multicast.
 
-    VM is a name, an id, VM/nic or a shell pattern; by default all.  VMs that come and go are
+    VM is a name, an id, VM/nic or a shell pattern of these; by default all.  VMs that come and go are
     followed.  On a terminal a table, else one table an interval; --json prints one line for
     each vNIC and source.  Ctrl-C ends it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -57,6 +57,9 @@ def resolve_vnic(topology: Topology, text: str) -> Selection:
 def resolve_many(topology: Topology, texts: Iterable[str]) -> tuple[Selection, ...]:
     """All that `texts` name, each VM once, in the order asked for; shell patterns (``web-*``) are allowed.
 
+    A pattern is held against names; where no name matches, against ids and other names of a VM, then against
+    its vNICs as they are spelled (``web-*/eth1``).
+
     Raises as `resolve`, and NotFound for a pattern that matches nothing.
     """
     chosen: dict[str, Selection] = {}
@@ -71,10 +74,30 @@ def resolve_many(topology: Topology, texts: Iterable[str]) -> tuple[Selection, .
 def _matching(topology: Topology, text: str) -> tuple[Selection, ...]:
     if not any(c in text for c in "*?[") or _called(topology.vms, text):
         return (resolve_vnic(topology, text),)
-    vms = [vm for vm in topology.vms if fnmatchcase(vm.name, text)]
-    if not vms:
-        raise NotFound(f"no VM's name matches {text!r}", _overview(topology.vms))
-    return tuple(Selection(vm, vm.vnics) for vm in vms)
+    vms = topology.vms
+    found = (
+        [vm for vm in vms if fnmatchcase(vm.name, text)]
+        or [vm for vm in vms if any(fnmatchcase(other, text) for other in _words(vm))]
+    )  # fmt: skip
+    selections = [Selection(vm, vm.vnics) for vm in found] or list(_matching_vnics(vms, text))
+    if not selections:
+        raise NotFound(f"no VM's name, id or vNIC matches {text!r}", _overview(vms))
+    return tuple(selections)
+
+
+def _matching_vnics(vms: Sequence[Vm], pattern: str) -> Iterator[Selection]:
+    """Those vNICs that a pattern like ``web-*/eth1`` spells, by name or MAC, of the VM's name, id or alias."""
+    if "/" not in pattern:
+        return
+    for vm in vms:
+        spelled = ((vnic, f"{word}/{nic}") for vnic in vm.vnics for word in _words(vm) for nic in (vnic.name, vnic.mac))
+        vnics = tuple(dict.fromkeys(vnic for vnic, spelling in spelled if fnmatchcase(spelling, pattern)))
+        if vnics:
+            yield Selection(vm, vnics)
+
+
+def _words(vm: Vm) -> tuple[str, ...]:
+    return (vm.name, vm.id, *vm.aliases)
 
 
 def _called(vms: Sequence[Vm], text: str) -> list[Vm]:
