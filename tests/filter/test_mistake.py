@@ -54,13 +54,20 @@ CASES = [
     ("tcp and ^protochain 6", "loops", "use `proto` instead"),
     ("type ^mgt", "802.11", "Ethernet"),
     ("tcp[tcpflags] & ^tcp-sny != 0", "`tcp-sny` cannot follow `&`", "did you mean `tcp-syn`?"),
+    ("vm web^[1] and tcp", "`[` cannot follow `vm web`", 'wants quotes: vm "web[1]"'),
+    ("tcp and vm web ^(old) or udp", "`(` cannot follow `vm web`", 'wants quotes: vm "web (old)"'),
+    ("(vm ^nope (a b)) and tcp", "no VM is called 'nope'", 'wants quotes: vm "nope (a b)"'),
+    ("vm web ^1", "`1` cannot follow `vm web`", 'wants quotes: vm "web 1"'),
+    ("vm web^&co && tcp", "`&` cannot follow `vm web`", 'wants quotes: vm "web&co"'),
+    ("dst vm ^db (old) and vm web", "no VM is called 'db'", 'that names a VM, and wants quotes: vm "db (old)"'),
+    ("vm web ^tcp port 80", "`tcp` cannot follow `vm web`", "put `and` or `or` in front of it"),
     ("ip[^2-1] = 0", "`2-1` cannot follow `[`", ""),
     ("host ^no.such.invalid and and", "unknown host", ""),
 ]
 
 
 def resolve(name):
-    if name != "web":
+    if name not in ("web", "db (old)"):
         raise NotFound(f"no VM is called {name!r}")
     return [Vnic("eth0", "02:00:00:00:00:01", ("10.0.0.1/24",))]
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tapwright.errors import NotFound
 from tapwright.filter.expression import Kind, Token
-from tapwright.filter.vms import Resolve
+from tapwright.filter.vms import Resolve, is_vm, quoting
 from tapwright.filter.words import KEYWORDS, is_address, is_name, near
 
 _REASONS = {
@@ -26,6 +25,11 @@ _REASONS = {
 
 def advice(tokens: Sequence[Token], wrong: int, resolve: Resolve | None, fits: Callable[..., bool]) -> str:
     """For a word that cannot stand where it does; `fits` tells whether other words could, with what follows."""
+    name_goes_on = quoting(tokens, wrong - 1, resolve) if wrong and tokens[wrong - 1].kind is Kind.VM else ""
+    return name_goes_on or _advice(tokens, wrong, resolve, fits)
+
+
+def _advice(tokens: Sequence[Token], wrong: int, resolve: Resolve | None, fits: Callable[..., bool]) -> str:
     token = tokens[wrong]
     before = tokens[wrong - 1].text if wrong else ""
     if token.text == "vm":
@@ -53,11 +57,3 @@ def semantic_advice(why: str, token: Token, resolve: Resolve | None) -> str:
     if "unknown" in why and is_vm(token.text, resolve):
         return f"there is a VM of that name: write `vm {token.text}`"
     return next((step for words, step in _REASONS.items() if words in why), "")
-
-
-def is_vm(name: str, resolve: Resolve | None) -> bool:
-    """Whether a VM has that name."""
-    try:
-        return bool(resolve and resolve(name))
-    except NotFound:
-        return False

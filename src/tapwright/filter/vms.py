@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from tapwright.errors import FilterError, NotFound
 from tapwright.filter.expression import Kind, Token
+from tapwright.filter.words import CONNECTIVES, KEYWORDS, is_address
 from tapwright.model import Vnic
 
 Resolve = Callable[[str], Sequence[Vnic]]
@@ -26,16 +27,58 @@ def resolved(text: str, tokens: Iterable[Token], resolve: Resolve | None) -> tup
 
     Raises FilterError at a name that nobody or more than one has, or of which no address is known.
     """
-    return tuple(_expand(text, token, resolve) if token.kind is Kind.VM else token for token in tokens)
+    tokens = tuple(tokens)
+    return tuple(
+        _expand(text, tokens, index, resolve) if token.kind is Kind.VM else token for index, token in enumerate(tokens)
+    )
 
 
-def _expand(text: str, token: Token, resolve: Resolve | None) -> Token:
+def quoting(tokens: Sequence[Token], index: int, resolve: Resolve | None) -> str:
+    """The hint that the name of the VM at `index` goes on behind it and wants quotes; "" when it does not look so."""
+    name = _unquoted(tokens, index)
+    if not name:
+        return ""
+    quoted = 'vm "' + name.replace("\\", r"\\") + '"'
+    if is_vm(name, resolve):
+        return f"that names a VM, and wants quotes: {quoted}"
+    follows = tokens[index + 1].text
+    if follows in KEYWORDS or (is_address(follows) and not follows.isdecimal()):
+        return ""
+    return f"a name with blanks, brackets or operators in it wants quotes: {quoted}"
+
+
+def is_vm(name: str, resolve: Resolve | None) -> bool:
+    """Whether a VM has that name."""
+    try:
+        return bool(resolve and resolve(name))
+    except NotFound:
+        return False
+
+
+def _unquoted(tokens: Sequence[Token], index: int) -> str:
+    """All that was typed from the name on, up to a connective or a bracket that was open before."""
+    vm = tokens[index]
+    if vm.end - vm.at != len(vm.text):  # it has quotes already
+        return ""
+    name, end, depth = vm.text, vm.end, 0
+    for token in tokens[index + 1 :]:
+        depth += (token.text in "([") - (token.text in ")]")
+        if (token.text in CONNECTIVES and token.start > end) or token.kind is Kind.VM or depth < 0:
+            break
+        name += " " * (token.start - end) + token.text
+        end = token.end
+    return "" if end == vm.end else name
+
+
+def _expand(text: str, tokens: Sequence[Token], index: int, resolve: Resolve | None) -> Token:
+    token = tokens[index]
     if resolve is None:
         raise FilterError("VM names cannot be looked up here", text, token.at, "use addresses: host 10.0.0.5")
     try:
         vnics = resolve(token.text)
     except NotFound as error:
-        raise FilterError(error.message, text, token.at, error.hint) from None
+        hint = "\n".join(filter(None, (quoting(tokens, index, resolve), error.hint)))
+        raise FilterError(error.message, text, token.at, hint) from None
     ends = tuple(dict.fromkeys(end for vnic in vnics for end in _ends(vnic)))
     if not ends:
         raise FilterError(f"no MAC or IP address of {token.text!r} is known", text, token.at, "see `tapwright where`")
