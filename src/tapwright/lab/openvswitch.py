@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -51,7 +52,7 @@ def start(plan: Plan, node: ServerNode, folder: Path, env: Mapping[str, str]) ->
     env = {**env, **variables(folder)}
     command.run(["ovsdb-tool", "create", str(folder / "conf.db"), str(_SCHEMA)], env=env)
     _daemon(node, folder, env, "ovsdb-server", str(folder / "conf.db"), f"--remote=punix:{folder}/db.sock")
-    _wait_for(folder / "db.sock", folder / "ovsdb-server.log")
+    await_server(folder / "db.sock", folder / "ovsdb-server.log")
     host = f"{plan.lab}-{node.name}"
     _vsctl(env, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_ids({"system-id": host, "hostname": host}))
     _daemon(node, folder, env, "ovs-vswitchd", f"unix:{folder}/db.sock")
@@ -70,12 +71,26 @@ def _daemon(node: Node, folder: Path, env: Mapping[str, str], program: str, *arg
     command.detach(["ip", "netns", "exec", node.netns, *argv], log=folder / f"{program}.log", env=env)
 
 
-def _wait_for(socket: Path, log: Path) -> None:
-    deadline = time.monotonic() + 10.0
-    while not socket.exists():
+def await_server(path: Path, log: Path, seconds: float = 10.0) -> None:
+    """Until the server of the socket at `path` lets us in: it makes the file before it listens.
+
+    Raises ProviderError with what it wrote to its `log` when it does not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not _accepts(path):
         if time.monotonic() > deadline:
-            raise ProviderError(f"ovsdb-server did not start: {log.read_text(errors='replace').strip()}")
+            said = log.read_text(errors="replace").strip() if log.exists() else ""
+            raise ProviderError(f"ovsdb-server did not start: {said or f'nobody listens at {path}'}")
         time.sleep(0.005)
+
+
+def _accepts(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        try:
+            client.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
 
 
 def _vsctl(env: Mapping[str, str], *arguments: str) -> None:
