@@ -216,6 +216,11 @@ def test_a_vm_that_stops_ends_its_own_point_only(tmp_path: Path) -> None:
             assert ended == {"web/eth0": "device gone", "db/eth0": ""}
             assert "device gone" in " ".join(row[0] for row in fields(path, "frame.interface_name")) or packets(path)
             assert not json.loads(out)["complete"]
+            gone, there = ledger["entries"]
+            assert gone["at_least"]
+            assert gone["seen"] >= gone["written"] > 0
+            assert not there["at_least"]
+            assert ledger["total"]["seen"] == gone["seen"] + there["seen"]
 
 
 def test_when_all_are_gone_the_capture_ends(tmp_path: Path) -> None:

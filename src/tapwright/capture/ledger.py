@@ -8,7 +8,7 @@ difference is shown, never hidden.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,21 +45,23 @@ class Entry:
     """The account of one source, or of all together.  All figures are packets."""
 
     name: str
-    seen: int | None
-    """By the device's own counters; None when they could not be read."""
-    filtered: int | None
-    """Refused by the filter: seen less accepted, and those the engine refused.  0 without a filter; None when
-    `seen` is."""
+    seen: int
+    """By the device's own counters."""
+    filtered: int
+    """Refused by the filter: seen less accepted, and those the engine refused.  0 without a filter."""
     kernel_dropped: int
     engine_dropped: int
     beyond_limit: int
     written: int
-    unaccounted: int | None
+    unaccounted: int
     """What is left when all the others are taken from `seen`; 0 when the ledger adds up."""
     ended: str = ""
     """Why this source ended before the capture did, "" when it did not."""
     wrapped: int = 0
     """Of those written, packets that should have been unwrapped and could not be: they are as they came."""
+    at_least: bool = False
+    """The device's counters could not be read in the end, as it was gone: `seen` and `filtered` are no less than this.
+    `seen` is then their last reading, or what the socket accepted where that is more."""
 
     @property
     def lost(self) -> int:
@@ -69,15 +71,15 @@ class Entry:
     @property
     def verdict(self) -> str:
         """A few words: whether the sum is right, and if not, by how much."""
-        if self.unaccounted is None:
-            return "counters unreadable"
+        if self.at_least:
+            return "a lower bound"
         return f"off by {self.unaccounted:+,}" if self.unaccounted else "adds up"
 
     @property
     def explanation(self) -> str:
         """What a sum that is not right can come from; "" for one that is."""
-        if self.unaccounted is None:
-            return "the port's own counters could not be read, as its device is gone"
+        if self.at_least:
+            return "the port's own counters could not be read to the end, as its device is gone"
         if self.unaccounted > 0:
             return (
                 "counted by the port and not shown to the tap: in flight while the counters were read, or merged (GRO)"
@@ -103,18 +105,23 @@ class Ledger:
         return not self.total.lost and not any(entry.ended for entry in self.entries)
 
 
-def ledger(sources: Sequence[Counts], *, filtered: bool, ended: str, by: str = "kernel") -> Ledger:
-    """Close the books of finished sources.  `filtered` tells whether a filter was attached, `by` who ran it."""
-    entries = tuple(_entry(source, filtered=filtered) for source in sources)
+def ledger(
+    sources: Sequence[Counts], *, filtered: bool, ended: str, by: str = "kernel", last: Mapping[int, int] | None = None
+) -> Ledger:
+    """Close the books of finished sources.  `filtered` tells whether a filter was attached, `by` who ran it.
+
+    `last` is what ports had counted when they were last read, by the source's number, for those that are gone.
+    """
+    before = last or {}
+    entries = tuple(_entry(s, filtered=filtered, last=before.get(n, 0)) for n, s in enumerate(sources))
     return Ledger(entries, _total(entries), by if filtered else "none", ended)
 
 
-def _entry(source: Counts, *, filtered: bool) -> Entry:
-    seen, refused, rest = source.port_packets, None, None
-    if seen is not None:
-        refused = max(0, seen - source.accepted) + source.refused if filtered else 0
-        kept = source.kernel_dropped + source.engine_dropped + source.beyond_limit + source.written
-        rest = seen - refused - kept
+def _entry(source: Counts, *, filtered: bool, last: int) -> Entry:
+    gone = source.port_packets is None
+    seen = max(last, source.accepted) if source.port_packets is None else source.port_packets
+    refused = max(0, seen - source.accepted) + source.refused if filtered else 0
+    kept = source.kernel_dropped + source.engine_dropped + source.beyond_limit + source.written
     return Entry(
         source.name,
         seen,
@@ -123,24 +130,25 @@ def _entry(source: Counts, *, filtered: bool) -> Entry:
         source.engine_dropped,
         source.beyond_limit,
         source.written,
-        rest,
+        seen - refused - kept,
         source.ended,
         source.wrapped,
+        gone,
     )
 
 
 def _total(entries: Sequence[Entry]) -> Entry:
-    known = all(entry.seen is not None for entry in entries)
     return Entry(
         "total",
-        sum(entry.seen or 0 for entry in entries) if known else None,
-        sum(entry.filtered or 0 for entry in entries) if known else None,
+        sum(entry.seen for entry in entries),
+        sum(entry.filtered for entry in entries),
         sum(entry.kernel_dropped for entry in entries),
         sum(entry.engine_dropped for entry in entries),
         sum(entry.beyond_limit for entry in entries),
         sum(entry.written for entry in entries),
-        sum(entry.unaccounted or 0 for entry in entries) if known else None,
+        sum(entry.unaccounted for entry in entries),
         wrapped=sum(entry.wrapped for entry in entries),
+        at_least=any(entry.at_least for entry in entries),
     )
 
 
@@ -149,9 +157,8 @@ _COLUMNS = ("", "seen", "filtered out", "kernel drop", "our drop", "over limit",
 
 def render(book: Ledger) -> str:
     """The ledger as an aligned table for a person; long names are cut, else they are as given (make them printable)."""
-    rows = [_COLUMNS, *(_row(entry) for entry in book.entries)]
-    if len(book.entries) > 1:
-        rows.append(_row(book.total))
+    shown = (*book.entries, book.total) if len(book.entries) > 1 else book.entries
+    rows = [_COLUMNS, *(_row(entry, filtered=book.filtered_by != "none") for entry in shown)]
     widths = [max(columns(row[i]) for row in rows) for i in range(len(_COLUMNS))]
     notes = {e.verdict: e.explanation for e in book.entries if e.explanation}
     lines = (_line(row, widths) for row in rows)
@@ -164,18 +171,16 @@ def _wrapped(book: Ledger) -> Iterator[str]:
             yield f"{entry.name}: {entry.wrapped:,} packets could not be unwrapped and are written as they came"
 
 
-def _row(entry: Entry) -> tuple[str, ...]:
+def _row(entry: Entry, *, filtered: bool) -> tuple[str, ...]:
+    least = "at least " if entry.at_least else ""
     figures = (
-        entry.seen,
-        entry.filtered,
-        entry.kernel_dropped,
-        entry.engine_dropped,
-        entry.beyond_limit,
-        entry.written,
+        f"{least}{entry.seen:,}",
+        f"{least if filtered else ''}{entry.filtered:,}",
+        *(f"{n:,}" for n in (entry.kernel_dropped, entry.engine_dropped, entry.beyond_limit, entry.written)),
     )
     verdict = f"{entry.verdict}; {entry.ended}" if entry.ended else entry.verdict
     name = "/".join(shortened(part) for part in entry.name.rsplit("/", 1))
-    return (name, *("?" if n is None else f"{n:,}" for n in figures), verdict)
+    return (name, *figures, verdict)
 
 
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:

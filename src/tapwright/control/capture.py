@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import math
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +18,10 @@ from tapwright.errors import CaptureError, PrivilegeError, UsageError
 _CAPABILITY_HINT = (
     "run it with sudo, or give the process CAP_NET_RAW, and CAP_SYS_ADMIN where a VM lives in another network namespace"
 )
+
+
+_LOOK = 0.5
+"""Seconds between two looks at the counters while somebody waits."""
 
 
 class Capture:
@@ -39,6 +45,8 @@ class Capture:
         self._engine, self.sources = _open_present(tuple(sources), section, output, limits)
         self.absent = tuple(source.name for source in sources if source not in self.sources)
         """Sources whose device was gone before it could be opened; the others are captured."""
+        self._ports: dict[int, int] = {}
+        """What each source's port had counted when it was last read."""
         self._engine.start()
 
     def __enter__(self) -> Capture:
@@ -56,19 +64,31 @@ class Capture:
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it has ended, at most `seconds`; True when it has."""
-        return self._engine.wait(seconds)
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            ended = self._engine.wait(min(left, _LOOK))
+            self._look()
+            if ended or left <= _LOOK:
+                return ended
 
     @property
     def stats(self) -> _core.EngineStats:
         """The counters now."""
-        return self._engine.stats()
+        return self._look()
+
+    def _look(self) -> _core.EngineStats:
+        """The counters now; what a port counted is kept, since a device takes its counters with it when it goes."""
+        stats = self._engine.stats()
+        self._ports |= {n: s.port_packets for n, s in enumerate(stats.sources) if s.port_packets is not None}
+        return stats
 
     @property
     def ledger(self) -> Ledger:
         """The account: final once the capture has ended, a running one before."""
         stats = self.stats
         filtered = any(source.filter or source.role != "seen" for source in self.sources)
-        return ledger(stats.sources, filtered=filtered, ended=stats.ended, by=self._filtered_by)
+        return ledger(stats.sources, filtered=filtered, ended=stats.ended, by=self._filtered_by, last=self._ports)
 
     def batches(self, timeout: float = 0.5) -> Iterator[_core.Batch]:
         """The packets as columns, until the capture ends; only without an output file.
