@@ -17,7 +17,8 @@ pub use super::located::Step;
 
 /// Bytes of a file that are held at once; a larger block makes it grow.
 pub const WINDOW: usize = 256 << 10;
-/// Files up to this size are not worth a thread that reads ahead.
+/// Compressed files up to this size are not worth a thread that reads ahead; others never are: a copy
+/// out of the page cache is cheaper than handing it from core to core.
 const SMALL: u64 = 1 << 20;
 
 /// A capture file being read from the beginning to the end.
@@ -55,7 +56,8 @@ impl Reader {
 
     fn of_source(source: Source, window: usize) -> Result<Self, ReadError> {
         let compressed = source.compression != Compression::None;
-        let worth_it = source.size.is_some_and(|size| size > SMALL) && window == WINDOW;
+        let worth_it =
+            compressed && source.size.is_some_and(|size| size > SMALL) && window == WINDOW;
         let mut buffer = if worth_it {
             Buffer::ahead(source.bytes, window, compressed).map_err(ReadError::Io)?
         } else {
