@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +66,27 @@ def read(remote: str, timeout: float = TIMEOUT) -> Database:
     """
     path = socket_path(remote)
     deadline = time.monotonic() + timeout
-    with _connect(path, remote, timeout) as connection:
-        reply = _ask(connection, remote, deadline)
+    selects = [{"op": "select", "table": t, "where": [], "columns": list(c)} for t, c in COLUMNS.items()]
+    request = {"id": 0, "method": "transact", "params": ["Open_vSwitch", *selects]}
+    with connect(path, _called(remote), timeout) as connection:
+        reply = ask(connection, request, _called(remote), deadline)
         netns = netns_of(_switch_pid(connection, Path(path).parent))
     found = bridges(reply, remote)
     return Database(remote, netns or _proven_own(found), found)
+
+
+def home(remote: str, timeout: float = TIMEOUT) -> Netns | None:
+    """The namespace in which the devices of the switch at `remote` live; None when it is hidden from us.
+
+    Raises as `read` does, except for answers: nothing is asked.
+    """
+    path = socket_path(remote)
+    with connect(path, _called(remote), timeout) as connection:
+        return netns_of(_switch_pid(connection, Path(path).parent))
+
+
+def _called(remote: str) -> str:
+    return f"Open vSwitch's database at {remote}"
 
 
 def socket_path(remote: str) -> str:
@@ -92,7 +108,11 @@ def reachable(path: str) -> str:
     return ""
 
 
-def _connect(path: str, remote: str, timeout: float) -> socket.socket:
+def connect(path: str, who: str, timeout: float) -> socket.socket:
+    """Connect to the socket at `path` within `timeout` seconds; `who` is what messages call its owner.
+
+    Raises PrivilegeError when it refuses us, ProviderError when nobody answers.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout)
     try:
@@ -100,19 +120,16 @@ def _connect(path: str, remote: str, timeout: float) -> socket.socket:
     except PermissionError:
         connection.close()
         raise PrivilegeError(
-            f"Open vSwitch's database at {remote} refuses us: permission denied",
-            "run it with sudo, or join the group that owns the socket",
+            f"{who} refuses us: permission denied", "run it with sudo, or join the group that owns the socket"
         ) from None
     except OSError as error:
         connection.close()
-        raise ProviderError(f"Open vSwitch's database at {remote} does not answer: {error.strerror or error}") from None
+        raise ProviderError(f"{who} does not answer: {error.strerror or error}") from None
     return connection
 
 
-def _ask(connection: socket.socket, remote: str, deadline: float) -> bytes:
-    """Send one transaction of selects; the bytes of its reply."""
-    selects = [{"op": "select", "table": t, "where": [], "columns": list(c)} for t, c in COLUMNS.items()]
-    request = {"id": 0, "method": "transact", "params": ["Open_vSwitch", *selects]}
+def ask(connection: socket.socket, request: Mapping[str, object], who: str, deadline: float) -> bytes:
+    """Send one JSON-RPC request; the bytes of its reply, there before the monotonic `deadline` or ProviderError."""
     reply = bytearray()
     try:
         connection.sendall(msgspec.json.encode(request))
@@ -121,13 +138,13 @@ def _ask(connection: socket.socket, remote: str, deadline: float) -> bytes:
             piece = connection.recv(1 << 20)
             reply += piece
             if not piece or len(reply) > _MOST or time.monotonic() > deadline:
-                raise ProviderError(f"Open vSwitch's database at {remote} stopped in the middle of its answer")
+                raise ProviderError(f"{who} stopped in the middle of its answer")
     except TimeoutError:
         raise ProviderError(
-            f"Open vSwitch's database at {remote} does not answer", "see whether ovsdb-server is stuck: ovs-vsctl show"
+            f"{who} does not answer", "see whether Open vSwitch's daemons are stuck: ovs-vsctl show"
         ) from None
     except OSError as error:
-        raise ProviderError(f"Open vSwitch's database at {remote} broke off: {error.strerror or error}") from None
+        raise ProviderError(f"{who} broke off: {error.strerror or error}") from None
     return bytes(reply)
 
 

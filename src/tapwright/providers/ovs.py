@@ -1,25 +1,34 @@
-"""Open vSwitch: bridges, ports, VLANs, tunnels, and whose vNIC each port is.
+"""Open vSwitch: bridges, ports, VLANs, tunnels, whose vNIC each port is, and mirrors of them.
 
-Reads each database once and changes nothing.  Kernel devices are named by the namespace of
-ovs-vswitchd and the ``ifindex`` it publishes; everything else OVS carries (tunnels, patches,
-DPDK, vhost-user) has no device that a packet socket could read.
+Looking reads each database once and changes nothing.  Kernel devices are named by the namespace
+of ovs-vswitchd and the ``ifindex`` it publishes; everything else OVS carries (tunnels, patches,
+DPDK, vhost-user) has no device that a packet socket could read, and takes a mirror.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
 
-from tapwright.adapters import ovsdb
+from tapwright.adapters import namespaces, ovsdb, ovsdb_transact
 from tapwright.adapters.process import is_socket
-from tapwright.errors import ProviderError
+from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.find.topology import Topology
-from tapwright.model import Capability, DeviceKey, Netns, Port, Snapshot, Switch, Vm, Vnic
+from tapwright.model import Capability, Snapshot
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.steps import Operation, Step
+from tapwright.plan.steps import Finding, Found, Leftover, Operation, Step
+from tapwright.providers import ovs_leftovers, ovs_mirror, ovs_perform
 from tapwright.providers.ovs_model import describe
+from tapwright.providers.ovs_points import points_of
 from tapwright.providers.several import ask_all
+
+T = TypeVar("T")
+
+_EMPTIED = ("/run/", "/var/run/")
+"""Folders that a restart of the host empties: one that is missing there may come back, its database with it."""
 
 
 class Ovs:
@@ -30,6 +39,8 @@ class Ovs:
     def __init__(self, remotes: Sequence[str] = ()) -> None:
         """`remotes` are ``unix:PATH`` of the databases to read, and no others; empty finds them."""
         self._told = tuple(remotes)
+        self._homes: dict[str, str] = {}
+        """id of a bridge -> the database in which it was found"""
 
     def probe(self) -> Capability:
         """NO without a database, UNKNOWN when there is one that refuses us or nobody listens."""
@@ -49,6 +60,7 @@ class Ovs:
     def snapshot(self) -> Snapshot:
         """Read every instance; one that fails is a warning as long as another one answers."""
         databases, warnings = ask_all(self._remotes(), ovsdb.read)
+        self._homes |= {bridge.uuid: database.remote for database in databases for bridge in database.bridges}
         return describe(databases, warnings)
 
     def _remotes(self) -> tuple[str, ...]:
@@ -58,67 +70,86 @@ class Ovs:
         return tuple(f"unix:{path}" for path in paths.values())
 
     def points(self, topology: Topology) -> Sequence[Point]:
-        """For a vNIC whose port has no device: the mirror it would take.
+        """A mirror of each port that a vNIC has.
 
         A device that nobody else can show is offered too; those that the topology knows are
         offered by whoever read them.
         """
-        return tuple(point for vm in topology.vms for vnic in vm.vnics for point in _points(topology, vm, vnic))
+        return tuple(point for vm in topology.vms for vnic in vm.vnics for point in points_of(topology, vm, vnic))
 
     def steps(self, mirror: Mirror) -> Sequence[Step]:
-        """None for a device: it is read as it is.  Raises ProviderError for a mirror."""
-        if mirror.point.kind is PointKind.DEVICE:
+        """One for a mirror, none for a device.  Raises UsageError, ProviderError for one that cannot be."""
+        if mirror.point.kind is not PointKind.MIRROR:
             return ()
-        raise ProviderError(f"{mirror.point.port}: {mirror.point.readable.reason}")
+        return ovs_mirror.steps(mirror, self._homes.get(mirror.point.switch, ""))
 
     def perform(self, operation: Operation) -> None:
-        """Nothing to perform in this version: every verb is unknown.  Raises ProviderError."""
-        raise ProviderError(f"ovs cannot perform {operation.verb!r}")
+        """Open or close a mirror; idempotent.  Raises ProviderError, PrivilegeError."""
+        if operation.verb == ovs_mirror.DO:
+            ovs_perform.open_mirror(self._home(operation), operation)
+        elif operation.verb == ovs_mirror.UNDO:
+            self._everywhere(operation, lambda remote: ovs_perform.close_mirror(remote, operation), nothing=False)
+        else:
+            raise ProviderError(f"ovs cannot perform {operation.verb!r}")
+
+    def found(self, step: Step) -> Finding:
+        """Re-read what `step` made.  Raises PrivilegeError."""
+        absent = Finding(Found.ABSENT)
+        try:
+            return self._everywhere(step.do, lambda remote: ovs_perform.look(remote, step), nothing=absent)
+        except PrivilegeError:
+            raise
+        except ProviderError as error:
+            return Finding(Found.UNKNOWN, error.line)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Rows with our mark in every database; mirrors and ports of others that do nothing any more."""
+        processes = namespaces.census().processes
+        whole = [(table, ()) for table in ("Bridge", "Port", "Interface", "Mirror")]
+        found: list[Leftover] = []
+        for remote in self._remotes():
+            found += ovs_leftovers.leftovers(remote, ovsdb_transact.select(remote, *whole), processes)
+        return tuple(found)
+
+    def copied(self, step: Step) -> int | None:
+        """Frames that the mirror copied, published every 5 s; None where nobody says.  Raises PrivilegeError."""
+        try:
+            return self._everywhere(step.do, lambda remote: ovs_perform.count(remote, step), nothing=None)
+        except PrivilegeError:
+            raise
+        except ProviderError:
+            return None
+
+    def _home(self, do: Operation) -> str:
+        """The database that has the bridge of `do`.  Raises ProviderError."""
+        told = do.text("remote")
+        if told and is_socket(ovsdb.socket_path(told)):
+            return told
+        home = next((r for r in self._remotes() if ovs_perform.has_bridge(r, do.text("bridge"))), "")
+        if not home:
+            raise ProviderError(f"no Open vSwitch has the switch of port {do.text('port')}", "is ovsdb-server running?")
+        return home
+
+    def _everywhere(self, operation: Operation, work: Callable[[str], T], *, nothing: T) -> T:
+        """What `work` gives in the operation's own database, or in the first that gives more than `nothing`.
+
+        Raises ProviderError where its own does not answer: what is in it, nobody knows.
+        """
+        told = operation.text("remote")
+        if told and is_socket(ovsdb.socket_path(told)):
+            return work(told)
+        remotes = self._remotes()
+        for remote in remotes:
+            if (found := work(remote)) != nothing:
+                return found
+        if not _gone_for_good(told) if told else not remotes:
+            raise ProviderError(
+                f"Open vSwitch's database at {told or ovsdb.DEFAULT_REMOTE} is not there", "is ovsdb-server running?"
+            )
+        return nothing
 
 
-def _points(topology: Topology, vm: Vm, vnic: Vnic) -> Iterator[Point]:
-    port = topology.port_of(vnic)
-    switch = topology.switch(port.switch) if port else None
-    if port is None or switch is None or switch.kind != "ovs":
-        return
-    if port.device is None:
-        yield _mirror(topology, vm, vnic, port, switch)
-    elif topology.device(port.device) is None:
-        yield _unseen_device(topology, vm, vnic, port, port.device)
-
-
-def _mirror(topology: Topology, vm: Vm, vnic: Vnic, port: Port, switch: Switch) -> Point:
-    return Point(
-        kind=PointKind.MIRROR,
-        vm=vm.id,
-        vnic=vnic.name,
-        provider="ovs",
-        device=None,
-        device_name=port.name,
-        netns=topology.netns.get(switch.netns, Netns(switch.netns)),
-        readable=Capability.no(
-            f"port {port.name} has no device that can be read ({port.kind}); "
-            "a mirror is needed, which this version cannot open yet"
-        ),
-        switch=switch.id,
-        port=port.name,
-        sees="both directions, as the switch forwards them",
-        changes=(f"a mirror of port {port.name} and a port of its own on {switch.name}",),
-    )
-
-
-def _unseen_device(topology: Topology, vm: Vm, vnic: Vnic, port: Port, key: DeviceKey) -> Point:
-    """A device that Open vSwitch names but nobody looked at: its namespace was left out, or closed to us."""
-    return Point(
-        kind=PointKind.DEVICE,
-        vm=vm.id,
-        vnic=vnic.name,
-        provider="ovs",
-        device=key,
-        device_name=port.name,
-        netns=topology.netns.get(key.netns, Netns(key.netns)),
-        readable=Capability.unknown("only Open vSwitch says that this device is there; nobody else read it"),
-        switch=port.switch,
-        port=port.name,
-        sees="both directions, before the switch adds its VLAN tag or tunnel header",
-    )
+def _gone_for_good(remote: str) -> bool:
+    """Whether the very folder of a database's socket is gone, as after the end of a container or a lab."""
+    path = ovsdb.socket_path(remote)
+    return not path.startswith(_EMPTIED) and not Path(path).parent.exists()

@@ -1,0 +1,215 @@
+"""Mirrors opened and closed on one Open vSwitch, and what re-reading it says of them.
+
+The database is not asked to count configurations (``next_cfg``): that would be a trace of us.
+Whether ovs-vswitchd took a mirror over is told by the OpenFlow number of its new port, or by
+the number of its own reconfigurations.  Then its cached flows are thrown away, because they were
+computed without the mirror and would go on without it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from tapwright.adapters import command, ovsdb, unixctl
+from tapwright.adapters.ovsdb_rows import Tables
+from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
+from tapwright.errors import ProviderError, TapwrightError
+from tapwright.plan.steps import Finding, Found, Operation, Step
+from tapwright.providers.ovs_mirror import (
+    Wanted,
+    carries,
+    changes,
+    differences,
+    identity,
+    port_called,
+    removals,
+    wanted,
+)
+from tapwright.providers.ovs_preflight import room
+
+PATIENCE = 5.0
+"""Seconds in which ovs-vswitchd has to take over what was written."""
+_PAUSE = 0.02
+_TRIES = 5
+"""How often somebody else may change the bridge's mirrors between our look and our transaction."""
+
+
+def open_mirror(remote: str, do: Operation) -> None:
+    """Write the mirror of `do` into the database at `remote` and see that it works; twice is as good as once.
+
+    Raises PrivilegeError, ProviderError; then nothing of it is left, unless that is what could not be done.
+    """
+    want, control = wanted(do), unixctl.control_socket(remote)
+    before = _reconfigurations(control)
+    fresh = _write(remote, do, want)
+    try:
+        _taken_over(remote, want, lambda: not fresh or _reconfigurations(control) > before)
+        if do.text("device"):
+            _bring_up(remote, do.text("device"))
+        unixctl.command(control, "revalidator/purge")
+    except TapwrightError:
+        if fresh:
+            with suppress(TapwrightError):
+                close_mirror(remote, do)
+        raise
+
+
+def close_mirror(remote: str, operation: Operation) -> bool:
+    """Remove what carries the mark and name of `operation` from the database at `remote`; whether there was any."""
+    ours = _ours(remote, operation)
+    if not (ours.mirrors or ours.ports):
+        return False
+    control, before = "", 0
+    with suppress(TapwrightError):
+        control = unixctl.control_socket(remote)
+        before = _reconfigurations(control)
+    transact(remote, removals(ours))
+    if control:
+        # So that devices of ours are gone when we say so.  Where ovs-vswitchd is gone, they are too.
+        with suppress(TapwrightError):
+            _until(lambda: _reconfigurations(control) > before)
+    return True
+
+
+def look(remote: str, step: Step) -> Finding:
+    """What the database at `remote` says of `step`.  Raises PrivilegeError, ProviderError."""
+    want = wanted(step.do)
+    names = [name for name in (want.existing, *_spellings(step.do.text("port"))) if name]
+    tables = _ours(remote, step.do, *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)))
+    if not tables.mirrors and not any(want.ids.items() <= port.external_ids.items() for port in tables.ports):
+        return Finding(Found.ABSENT)
+    different = differences(step.do, tables)
+    return Finding(Found.CHANGED, "; ".join(different)) if different else Finding(Found.THERE)
+
+
+def count(remote: str, step: Step) -> int | None:
+    """Frames that the mirror copied, as ovs-vswitchd publishes it every 5 s; None before that."""
+    tables = select(remote, ("Mirror", [carries(identity(step.do))]))
+    return next((row.statistics.get("tx_packets") for row in tables.mirrors), None)
+
+
+def has_bridge(remote: str, bridge: str) -> bool:
+    """Whether the database at `remote` has the bridge of that id."""
+    return bool(select(remote, ("Bridge", [["_uuid", "==", uuid(bridge)]])).bridges)
+
+
+def _ours(remote: str, operation: Operation, *more: tuple[str, Sequence[object]]) -> Tables:
+    condition = [carries(identity(operation))]
+    return select(remote, *((table, condition) for table in ("Mirror", "Port", "Interface")), *more)
+
+
+def _write(remote: str, do: Operation, want: Wanted) -> bool:
+    """One transaction, unless the mirror is there already; whether it was needed."""
+    for _ in range(_TRIES):
+        ours = _ours(remote, do)
+        if ours.mirrors or ours.ports:
+            return False
+        tables = _read(remote, do, want)
+        _allowed(do, want, tables)
+        try:
+            transact(remote, changes(do, tables, max((row.mtu for row in tables.interfaces), default=0)))
+        except Outdated:
+            continue
+        return True
+    raise ProviderError(
+        f"the mirrors of the switch of port {do.text('port')} change all the time",
+        "see who does it: ovsdb-client monitor",
+    )
+
+
+def _read(remote: str, do: Operation, want: Wanted) -> Tables:
+    """The bridge, and the ports and interfaces that the mirror names."""
+    names = [name for name in (want.port, want.existing, *_spellings(do.text("port"))) if name]
+    return select(
+        remote,
+        ("Bridge", [["_uuid", "==", uuid(do.text("bridge"))]]),
+        *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)),
+        *(("Interface", [["name", "==", name]]) for name in dict.fromkeys(names)),
+    )
+
+
+def _spellings(port: str) -> tuple[str, ...]:
+    """A port's name, and the bond's where it is that of a member: ``bond0/eth1``."""
+    return tuple(dict.fromkeys((port, port.partition("/")[0])))
+
+
+def _allowed(do: Operation, want: Wanted, tables: Tables) -> None:
+    """Raise ProviderError where this mirror would deliver nothing, or harm the switch."""
+    port = do.text("port")
+    if not tables.bridges:
+        raise ProviderError(f"the switch of port {port} is gone")
+    bridge = tables.bridges[0]
+    mirrored = next(row for row in tables.ports if row.uuid == port_called(tables, port))
+    if full := room(len(bridge.mirrors)):
+        raise ProviderError(f"no mirror of port {port} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
+    if want.snaplen and want.tunnel and bridge.datapath_type == "netdev":
+        raise ProviderError(
+            f"frames cut to {want.snaplen} bytes cannot be sent to {do.text('target')}: Open vSwitch's userspace "
+            "datapath cuts them after it wrapped them, and nothing arrives",
+            "leave -s out, or capture --point mirror -s and send the file",
+        )
+    if want.port and (tables.port(want.port) or any(row.name == want.port for row in tables.interfaces)):
+        raise ProviderError(f"{want.port} is a port already, of another switch or of somebody else's")
+    if want.vlan and mirrored.tag == want.vlan:
+        raise ProviderError(
+            f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
+        )
+    if want.existing:
+        _harmless(want.existing, bridge.name, tables)
+
+
+def _harmless(output: str, bridge: str, tables: Tables) -> None:
+    """A port that takes copies carries nothing else: not one on which the switch's own traffic depends."""
+    port_called(tables, output)
+    kind = next((row.type for row in tables.interfaces if row.name == output), "")
+    if output == bridge or kind in ("patch", "vxlan", "geneve", "gre", "erspan", "ip6gre", "ip6erspan"):
+        raise ProviderError(
+            f"copies cannot go to port {output}: as long as they do it carries nothing else, and the switch needs it",
+            "send them to a device or a collector's port of their own",
+        )
+
+
+def _taken_over(remote: str, want: Wanted, reconfigured: Callable[[], bool]) -> None:
+    """Wait until ovs-vswitchd works with what was written.  Raises ProviderError with what it says."""
+
+    def port_works() -> bool:
+        rows = select(remote, ("Interface", [carries(want.ids)])).interfaces
+        if said := next((row.error or f"port {row.name} cannot be added" for row in rows if row.ofport < 0), ""):
+            raise ProviderError(f"Open vSwitch cannot send copies to {want.port}: {said}")
+        return any(row.ofport > 0 for row in rows)
+
+    if not _until(port_works if want.port else reconfigured):
+        raise ProviderError(
+            f"ovs-vswitchd did not take the mirror over within {PATIENCE:g} s",
+            "see what it says: its log, ovs-appctl version",
+        )
+
+
+def _until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True
+
+
+def _reconfigurations(control: str) -> int:
+    """How often ovs-vswitchd has read its configuration, a number of its own."""
+    text = unixctl.command(control, "coverage/read-counter", "bridge_reconfigure").strip()
+    if not text.isdecimal():
+        raise ProviderError(f"ovs-vswitchd at {control} made no sense: {text[:100]!r} reconfigurations")
+    return int(text)
+
+
+def _bring_up(remote: str, device: str) -> None:
+    """Up and deaf: the host must neither answer what is copied to it nor send anything of its own there."""
+    netns = ovsdb.home(remote)
+    if netns is None:
+        raise ProviderError(f"the namespace of device {device} is hidden from us", "run it with sudo")
+    enter = ["nsenter", f"--net={netns.path}"] if netns.path else []
+    # A kernel without IPv6 knows no address generation.
+    command.run([*enter, "ip", "link", "set", "dev", device, "addrgenmode", "none"], check=False)
+    command.run([*enter, "ip", "link", "set", "dev", device, "arp", "off", "multicast", "off", "up"])
