@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.labs import running_lab
+from tests.support.netns import ip
+from tests.support.packets import send
 from tests.support.shark import capinfos, fields, packets
 from tests.support.tapwright import capturing, grown, tapwright
+from tests.support.vnics import quiet_bridge
 
 from tapwright.lab import Lab
 
@@ -132,6 +135,33 @@ def test_limits(env: Mapping[str, str], tmp_path: Path) -> None:
     assert (answer.code, answer.data["ended"]) == (0, "size")
     assert 48_000 < path.stat().st_size <= 65_536
     capinfos(path)
+
+
+def test_a_file_without_packets_says_what_to_check(env: Mapping[str, str], tmp_path: Path) -> None:
+    path = str(tmp_path / "none.pcapng")
+    answer = tapwright("capture", "web", "-f", "udp port 9", "-d", "1", "-w", path, env=env)
+    assert answer.code == 0, answer.err
+    assert "packets passed the filter; what it means: tapwright plan web -f FILTER" in answer.out
+    assert "wireshark" not in answer.out
+
+
+def test_nor_does_one_that_nothing_came_for_or_nothing_fitted_into(tmp_path: Path) -> None:
+    path = tmp_path / "none.pcapng"
+    frame = bytes.fromhex("ffffffffffff0200000000ff88b5") + bytes(8500)
+    with quiet_bridge() as bridge:
+        vm = bridge.guests[0]
+        answer = tapwright("capture", vm, "-d", "1", "-w", str(path), env=bridge.environment)
+        assert f"Next: nothing came; is there traffic? tapwright watch {vm} " in answer.out
+        for netns, device in ((bridge.host, "vnet1"), (vm, "eth0")):
+            ip("link", "set", device, "mtu", "9000", netns=netns)
+        path = tmp_path / "small.pcapng"
+        asked = (vm, "--max-size", "8K", "-w", str(path))
+        with capturing(*asked, env=bridge.environment) as running:
+            grown(path, 0)
+            send(vm, "eth0", [frame])
+            out, _ = running.communicate(timeout=20)
+    assert b"nothing fitted into --max-size" in out
+    assert b"Next: a larger --max-size" in out
 
 
 def test_the_default_name_says_vm_and_time(env: Mapping[str, str], tmp_path: Path) -> None:

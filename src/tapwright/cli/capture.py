@@ -25,7 +25,14 @@ Examples:
   tapwright capture web-1 --ring 100Mx10         the newest gigabyte, for as long as it takes
   tapwright capture web-1 -w - | wireshark -k -i -
 
-Nothing on the host is changed. The summary says where every packet went."""
+Nothing on the host is changed. The summary says where every packet went.
+
+A VM that cannot be read, or goes away, is named before the start and in the
+summary, and the others are captured: exit code 0. It is 7 (4 without privilege)
+where none can be read, and 7 where wanted packets were lost."""
+
+_MOST = 10
+"""Lines about VMs that will be missing."""
 
 
 @click.command(epilog=_EPILOG)
@@ -39,12 +46,13 @@ def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
     A pattern is held against names, and where no name matches against ids, then VM/nic.
     """
     from tapwright.capture.files import default_name, destination
-    from tapwright.control.prepare import prepare, start
+    from tapwright.control.prepare import left_out, prepare, start
 
     wish = wish_of(options, overwrite=force)
     out = destination(path or default_name(wish.vms, datetime.now()), force=force, ring=wish.ring is not None)
     prepared = prepare(wish)
     show_warnings(prepared.plan.warnings)
+    _tell(left_out(prepared.plan))
     with stoppable() as stop, output(out) as fd:
         running = start(prepared, path=out.path if fd < 0 else "", fd=fd)
         stop.capture = running
@@ -52,6 +60,14 @@ def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
             _announce(running, out)
             follow(running, Goals(wish.seconds, wish.packets, wish.bytes))
     _finish(running, out, as_json=as_json)
+
+
+def _tell(left_out: tuple[str, ...]) -> None:
+    """Who will be missing, before anything starts."""
+    for text in left_out[:_MOST]:
+        warn(text)
+    if len(left_out) > _MOST:
+        warn(f"{len(left_out) - _MOST} more are not captured: `tapwright plan` names them all")
 
 
 def _announce(running: Capture, out: Destination) -> None:

@@ -82,6 +82,8 @@ def _lines(stats: EngineStats, out: Destination) -> Iterator[str]:
         more = f" and {len(strangers) - 4} more" if len(strangers) > 4 else ""
         yield f"not let in: {format_count(total)} packets of {shown}{more} (name them with --from)"
     yield from next_step(stats, out)
+    if not (written or lost or total):
+        yield "Next: nothing came; see whether the exporter sends to an address of this host: tcpdump -i any -n"
 
 
 def _row(session: SessionStats) -> tuple[str, ...]:

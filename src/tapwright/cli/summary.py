@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,16 @@ _HINTS = {
 
 def show(capture: Capture, out: Destination, *, as_json: bool, err: bool) -> None:
     """Print the summary, as text for a person or as one JSON object."""
-    stats, book = capture.stats, capture.ledger
+    stats, book, missing = capture.stats, capture.ledger, (*capture.unseen, *capture.absent)
     if as_json:
-        emit_json(as_data(stats, book, out), err=err)
+        emit_json(as_data(stats, book, out, missing), err=err)
         return
-    for line in (_headline(stats, book, out), printable_lines(render(book)), *next_step(stats, out)):
+    headline = _headline(stats, book, out, missing)
+    for line in (headline, printable_lines(render(book)), *(next_step(stats, out) or nothing_written(book))):
         click.echo(line, err=err)
 
 
-def as_data(stats: EngineStats, book: Ledger, out: Destination) -> dict[str, Any]:
+def as_data(stats: EngineStats, book: Ledger, out: Destination, missing: Sequence[str]) -> dict[str, Any]:
     """The summary as plain data (the schema of ``--json``)."""
     return {
         "output": out.path or "-",
@@ -46,6 +48,7 @@ def as_data(stats: EngineStats, book: Ledger, out: Destination) -> dict[str, Any
         "seconds": round(stats.elapsed, 3),
         "ended": stats.ended,
         "complete": book.complete,
+        "not_captured": missing,
         "reordered": stats.reordered,
         "ledger": book,
     }
@@ -56,11 +59,18 @@ def printable_lines(text: str) -> str:
     return "\n".join(printable(line) for line in text.split("\n"))
 
 
-def _headline(stats: EngineStats, book: Ledger, out: Destination) -> str:
+def _headline(stats: EngineStats, book: Ledger, out: Destination, missing: Sequence[str]) -> str:
     where = printable(out.path) if out.path else "standard output"
     files = f" in {len(stats.files)} files" if len(stats.files) > 1 else ""
     amount = f"{format_count(book.total.written)} packets, {format_size(stats.file_bytes)}{files}"
-    return f"{where}: {amount} in {format_duration(stats.elapsed)}, {_verdict(book)}"
+    return f"{where}: {amount} in {format_duration(stats.elapsed)}, {_verdict(book)}{_without(missing)}"
+
+
+def _without(missing: Sequence[str]) -> str:
+    """Who was asked for and is not in the file."""
+    if not missing:
+        return ""
+    return f", without {printable(', '.join(missing[:4]))}" + (f" and {len(missing) - 4} more" * (len(missing) > 4))
 
 
 def _verdict(book: Ledger) -> str:
@@ -70,15 +80,37 @@ def _verdict(book: Ledger) -> str:
         return f"INCOMPLETE: {format_count(book.total.lost)} packets lost"
     if not book.complete:
         return "complete until a vNIC went away"
+    if _too_large(book):
+        return "nothing fitted into --max-size"
     return "complete"
 
 
+def _too_large(book: Ledger) -> bool:
+    return book.ended == "size" and not book.total.written
+
+
 def next_step(stats: EngineStats, out: Destination) -> list[str]:
-    """The next command to try."""
+    """The next command to try, when there is a file with something in it."""
+    if not any(source.written for source in stats.sources):
+        return []
     name = stats.files[-1] if stats.files else out.path
     if not name or not Path(name).is_file():
         return []
     return [f"Next: wireshark {shlex.quote(printable(name))}"]
+
+
+def nothing_written(book: Ledger) -> list[str]:
+    """What to look at when no packet was written, most likely cause first; nothing where some were."""
+    total = book.total
+    if total.written or total.lost or book.ended == "output gone":
+        return []
+    if _too_large(book):
+        return ["Next: a larger --max-size, or less of each packet (-s 96)"]
+    vms = " ".join(dict.fromkeys(shlex.quote(printable(e.name.rpartition("/")[0])) for e in book.entries[:4]))
+    if total.filtered:
+        passed = f"none of {format_count(total.seen)} packets passed the filter"
+        return [f"Next: {passed}; what it means: tapwright plan {vms} -f FILTER"]
+    return [f"Next: nothing came; is there traffic? tapwright watch {vms} (and where it is read: tapwright plan {vms})"]
 
 
 def outcome(book: Ledger) -> None:

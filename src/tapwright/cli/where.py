@@ -41,11 +41,13 @@ def where(vms: tuple[str, ...], as_json: bool) -> None:
 
 
 def _drawings(topology: Topology, selection: Selection) -> Iterator[str]:
+    from tapwright.control.local import on_hosts_network
+
     vm = selection.vm
     state = "" if vm.state == "running" else f", {vm.state}"
     identity = f", id {vm.id}" if vm.id != vm.name else ""
     yield printable(f"{vm.name}: {vm.kind}{state}{identity}, known by {', '.join(vm.providers)}") + (
-        "" if selection.vnics else "\nno vNIC"
+        "" if selection.vnics else f"\n{on_hosts_network(vm) or 'no vNIC'}"
     )
     width = shutil.get_terminal_size().columns if is_terminal() else _PIPED_WIDTH
     for vnic in selection.vnics:

@@ -39,12 +39,15 @@ class Capture:
         limits: Limits,
         *,
         filtered_by: str = "kernel",
+        unseen: tuple[str, ...] = (),
     ) -> None:
         self._filtered_by = filtered_by
         check(sources, section, output, limits)
         self._engine, self.sources = _open_present(tuple(sources), section, output, limits)
         self.absent = tuple(source.name for source in sources if source not in self.sources)
         """Sources whose device was gone before it could be opened; the others are captured."""
+        self.unseen = unseen
+        """VMs and vNICs that were asked for and cannot be read at all."""
         self._ports: dict[int, int] = {}
         """What each source's port had counted when it was last read."""
         self._engine.start()

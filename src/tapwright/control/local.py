@@ -9,12 +9,16 @@ from pathlib import Path
 
 from tapwright import config as configuration
 from tapwright import providers
+from tapwright.adapters.process import netns_of
 from tapwright.config import Config
 from tapwright.errors import TapwrightError
 from tapwright.find.topology import Topology, join
-from tapwright.model import Answer, Host, Snapshot
+from tapwright.model import Answer, Host, Snapshot, Vm, VmKind
 from tapwright.plan.points import Point
 from tapwright.providers.base import Provider
+
+HOSTS_PACKETS = "`tcpdump -i any`"
+"""What shows the packets of a host's own network, which belong to no VM."""
 
 
 def look(config: Config | None = None) -> Topology:
@@ -32,6 +36,16 @@ def points(topology: Topology, config: Config | None = None) -> tuple[Point, ...
     """Every point any provider offers for the vNICs of `topology`."""
     config = config or configuration.load()
     return tuple(point for provider in providers.load_all(config) for point in provider.points(topology))
+
+
+def on_hosts_network(vm: Vm) -> str:
+    """A sentence about a container without a network of its own, and what shows its packets; "" for any other."""
+    if vm.vnics or vm.kind is not VmKind.CONTAINER or not vm.pid:
+        return ""
+    netns = netns_of(vm.pid)
+    if netns is None or netns.path:
+        return ""
+    return f"it uses the host's own network and has no vNIC of its own; {HOSTS_PACKETS} reads the host's"
 
 
 def _snapshots(present: Sequence[Provider]) -> list[Snapshot]:

@@ -25,7 +25,7 @@ from tapwright.filter.vms import Resolve
 from tapwright.find.names import resolve_many
 from tapwright.find.topology import Topology
 from tapwright.model import Answer
-from tapwright.plan.planner import Choice, Plan, Request, choose
+from tapwright.plan.planner import Choice, Plan, Request, Unseen, choose
 from tapwright.units import format_size
 
 
@@ -78,7 +78,30 @@ def planned(wish: Wish, topology: Topology, config: Config) -> Plan:
         wish.point,
         wish.vni,
     )
-    return choose(request, topology, local.points(topology, config))
+    return _explained(choose(request, topology, local.points(topology, config)))
+
+
+def _explained(plan: Plan) -> Plan:
+    """`plan` with what only a look at the processes tells: which containers have no network of their own."""
+    return replace(
+        plan,
+        unseen=tuple(
+            replace(unseen, reason=why) if (why := local.on_hosts_network(unseen.vm)) else unseen
+            for unseen in plan.unseen
+        ),
+    )
+
+
+def left_out(plan: Plan) -> tuple[str, ...]:
+    """A sentence about each vNIC that was asked for and will not be captured, and what would help."""
+    return tuple(
+        f"{_name(unseen)} is not captured: {unseen.reason}" + (f" ({unseen.fix})" if unseen.fix else "")
+        for unseen in plan.unseen
+    )
+
+
+def _name(unseen: Unseen) -> str:
+    return f"{unseen.vm.name}/{unseen.vnic.name}" if unseen.vnic else unseen.vm.name
 
 
 def _affordable(buffer: int) -> int:
@@ -115,7 +138,14 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
     )
     captured = [choice.vm for choice in prepared.plan.chosen]
     about = describe.section(prepared.topology, f"tapwright {__version__}", captured)
-    return Capture(sources(prepared), about, output, prepared.limits, filtered_by=_filtered_by(prepared.filters))
+    return Capture(
+        sources(prepared),
+        about,
+        output,
+        prepared.limits,
+        filtered_by=_filtered_by(prepared.filters),
+        unseen=tuple(map(_name, prepared.plan.unseen)),
+    )
 
 
 def sources(prepared: Prepared) -> tuple[Source, ...]:
@@ -147,7 +177,7 @@ def _hidden(error: NotFound, topology: Topology) -> NotFound | PrivilegeError:
 
 
 def _nothing_to_read(plan: Plan) -> PrivilegeError | CaptureError:
-    lines = [f"{u.vm.name}{'/' + u.vnic.name if u.vnic else ''}: {u.reason}" for u in plan.unseen]
+    lines = [f"{_name(unseen)}: {unseen.reason}" for unseen in plan.unseen]
     refused = [r.point.readable for r in plan.rejected if r.point.readable.answer is Answer.NO]
     fixes = "\n".join(dict.fromkeys(capability.fix for capability in refused if capability.fix))
     kind = PrivilegeError if any("CAP_" in capability.reason for capability in refused) else CaptureError
