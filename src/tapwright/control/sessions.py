@@ -1,0 +1,221 @@
+"""Sessions on this host: opened, kept, listed, stopped and swept."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from tapwright import config as configuration
+from tapwright import providers
+from tapwright.config import Config
+from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
+from tapwright.model import Answer
+from tapwright.plan.mirrors import Mirror
+from tapwright.plan.steps import Mark, Step
+from tapwright.providers.base import Provider, Tapper
+from tapwright.tap import owner
+from tapwright.tap.arm import arm, disarm, left
+from tapwright.tap.folder import state_folder
+from tapwright.tap.journal import Journal
+from tapwright.tap.lease import kept
+from tapwright.tap.session import LEASE, LONGEST_LEASE, Fate, Session, State, orphaned, over
+from tapwright.tap.sweep import Swept, close, sweep
+
+_SHORTEST_LEASE = 1.0
+_PATIENCE = 30.0
+"""Seconds that a living owner has to end its session."""
+_LOOK_AGAIN = 0.1
+
+
+@dataclass(slots=True)
+class Running:
+    """A session of ours that is open."""
+
+    session: Session
+    stopped: threading.Event
+    """Set once somebody asked for its end: `stop`, a signal, or another tapwright that thought us dead."""
+    ends: float
+    """When its time is over, on the monotonic clock; infinite without a limit."""
+
+    def wait(self, seconds: float = float("inf")) -> bool:
+        """Wait for its end, `seconds` at most; whether it should end now."""
+        rest = max(0.0, min(seconds, self.ends - time.monotonic()))
+        return self.stopped.wait(min(rest, threading.TIMEOUT_MAX)) or time.monotonic() >= self.ends
+
+
+class Sessions:
+    """The sessions in the journal of this user, and the providers that can undo them."""
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        folder: Path | None = None,
+        load: Callable[[str, Config], Provider] = providers.load,
+    ) -> None:
+        """`folder` holds the journal, by default the one of `state_folder`; `load` makes a provider.
+
+        Raises CaptureError when the journal cannot be used, PrivilegeError, UsageError.
+        """
+        self._config = config or configuration.load()
+        self._load = load
+        self._loaded: dict[str, Provider] = {}
+        self._journal = Journal(folder or state_folder())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of the journal."""
+        return tuple(dict.fromkeys(self._journal.notes))
+
+    def all(self) -> tuple[tuple[Session, Fate], ...]:
+        """Every session on record, closed ones too, and what became of its owner.  Raises CaptureError."""
+        return tuple((session, owner.fate(session.owner)) for session in self._journal.sessions())
+
+    def sweep(self, *, dry: bool = False, wait: bool = True) -> Swept:
+        """Undo whatever owners left behind that are gone; with `dry` only say what.  Raises CaptureError."""
+        return sweep(self._journal, self._tappers(), self._tapper, owner.fate, time.time(), wait=wait, dry=dry)
+
+    def find(self, names: Sequence[str]) -> tuple[Session, ...]:
+        """The open sessions of these ids or beginnings of ids.  Raises NotFound, Ambiguous, CaptureError."""
+        running = [session for session in self._journal.sessions() if session.state is not State.CLOSED]
+        return tuple(dict.fromkeys(_named(running, name) for name in names))
+
+    def stop(self, session: Session) -> Session:
+        """End it: by its owner where that lives, else by undoing what it left; the session as it is then.
+
+        Raises ProviderError when the owner does not do it in time, or something could not be
+        undone; CaptureError when the journal cannot be used.
+        """
+        if _reachable(session):
+            self._journal.ask_stop(session.id)
+            self._await_end(session)
+        closed = close(self._journal, session.id, self._tapper) or session
+        if closed.left:
+            raise ProviderError(f"session {session.id} is not undone: {left(closed)}", "when mended: tapwright sweep")
+        return closed
+
+    @contextmanager
+    def open(
+        self,
+        what: str,
+        mirrors: Callable[[Mark], Sequence[Mirror]],
+        *,
+        lease: float = LEASE,
+        seconds: float = 0.0,
+    ) -> Iterator[Running]:
+        """Open `mirrors`, made for the mark they are to carry, and keep them while this holds.
+
+        `what` is how a person would call it; `lease` and `seconds` are seconds, 0 without a limit
+        of time.  Ctrl-C, SIGTERM and SIGHUP set `Running.stopped`; the second one raises
+        KeyboardInterrupt.  Raises what the providers raise, CaptureError when the journal cannot be
+        written: then nothing was changed.  At the end, ProviderError when something could not be undone.
+        """
+        session = _planned(what, lease)
+        steps = self._steps(mirrors(session.mark))
+        running = Running(session, threading.Event(), time.monotonic() + (seconds or float("inf")))
+        with _signals(running.stopped):
+            running.session = arm(self._journal, session, steps, self._tapper)
+            try:
+                with kept(self._journal, running.session, running.stopped):
+                    yield running
+            finally:
+                running.session = disarm(self._journal, running.session, self._tapper)
+        if running.session.left:
+            raise ProviderError(f"not everything was undone: {left(running.session)}", "when mended: tapwright sweep")
+
+    def _steps(self, mirrors: Sequence[Mirror]) -> tuple[Step, ...]:
+        return tuple(step for mirror in mirrors for step in self._provider(mirror.point.provider).steps(mirror))
+
+    def _await_end(self, session: Session) -> None:
+        """Until it is closed or its owner is gone."""
+        deadline = time.monotonic() + _PATIENCE
+        while (now := self._journal.session(session.id)) and now.state is not State.CLOSED and _reachable(now):
+            if time.monotonic() > deadline:
+                pid = owner.pid(session.owner)
+                raise ProviderError(
+                    f"process {pid} was asked to end session {session.id} and did not within {_PATIENCE:g} s",
+                    f"end it, kill {pid}, then: tapwright stop {session.id}",
+                )
+            time.sleep(_LOOK_AGAIN)
+
+    def _provider(self, name: str) -> Provider:
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name, self._config)
+        return self._loaded[name]
+
+    def _tapper(self, name: str) -> Tapper:
+        provider = self._provider(name)
+        if not isinstance(provider, Tapper):
+            raise ProviderError(f"{name} changes nothing, so it has nothing to undo")
+        return provider
+
+    def _tappers(self) -> tuple[Tapper, ...]:
+        """Those that have something to say here."""
+        names = self._config.providers or providers.names()
+        found = [self._provider(name) for name in names]
+        return tuple(p for p in found if isinstance(p, Tapper) and p.probe().answer is not Answer.NO)
+
+
+def sweep_first(config: Config | None = None) -> tuple[str, ...]:
+    """What every command does before it changes something: sweep, and say in sentences what a person should know.
+
+    Never raises TapwrightError: the command itself may need nothing of what failed here.
+    """
+    try:
+        sessions = Sessions(config)
+        swept = sessions.sweep(wait=False)
+    except TapwrightError as error:
+        return (f"could not look for what was left behind: {error.line}",)
+    return tuple(filter(None, (*sessions.notes, swept.sentence, *swept.kept)))
+
+
+def _planned(what: str, lease: float) -> Session:
+    if not _SHORTEST_LEASE <= lease <= LONGEST_LEASE:
+        raise UsageError(f"a lease of {lease:g} s is not possible", f"from {_SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s")
+    now = time.time()
+    return Session(secrets.token_hex(4), owner.own(), what, now, lease, now + lease)
+
+
+def _reachable(session: Session) -> bool:
+    """Whether its owner lives and will end it, or may: one that cannot be seen from here renews its lease."""
+    fate = owner.fate(session.owner)
+    if fate is Fate.ALIVE:
+        return not orphaned(session, time.time(), fate)
+    return fate is Fate.UNKNOWN and not over(session.expires, session.lease, time.time())
+
+
+def _named(running: Sequence[Session], name: str) -> Session:
+    found = [session for session in running if session.id.startswith(name)] if name else []
+    if len(found) > 1:
+        ids = tuple(session.id for session in found)
+        raise Ambiguous(f"{name!r} is the beginning of several sessions", ids, f"there are {', '.join(ids)}")
+    if not found:
+        known = ", ".join(session.id for session in running)
+        raise NotFound(f"there is no session {name!r}", f"there are {known}" if known else "no session is open")
+    return found[0]
+
+
+@contextmanager
+def _signals(stop: threading.Event) -> Iterator[None]:
+    """The first signal sets `stop`, the next one interrupts; nothing of this outside the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(_signal: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

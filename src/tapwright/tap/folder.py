@@ -1,0 +1,73 @@
+"""The folder where tapwright keeps what must outlive it: the journal, and the lock of a sweep."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from tapwright.errors import CaptureError, PrivilegeError
+
+_SYSTEM = Path("/var/lib/tapwright")
+_HINT = "say where with TAPWRIGHT_STATE, or remove it"
+
+
+def state_folder(environment: Mapping[str, str] | None = None) -> Path:
+    """``$TAPWRIGHT_STATE``, else root's ``/var/lib/tapwright``, else the user's below ``$XDG_STATE_HOME``."""
+    environment = os.environ if environment is None else environment
+    if told := environment.get("TAPWRIGHT_STATE"):
+        return Path(told).absolute()
+    if os.geteuid() == 0:
+        return _SYSTEM
+    home = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/nonexistent"), ".local/state"))
+    return Path(home) / "tapwright"
+
+
+def make(folder: Path) -> None:
+    """Make `folder`, for us alone.  Raises PrivilegeError, CaptureError when there is no room."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except PermissionError:
+        raise PrivilegeError(f"not allowed to create {folder}", "use sudo, or say where with TAPWRIGHT_STATE") from None
+    except OSError as error:
+        raise CaptureError(f"cannot create {folder}: {error.strerror}", "say where with TAPWRIGHT_STATE") from None
+    check(folder)
+
+
+def check(path: Path) -> None:
+    """Believe nothing that others may write: undoing what a journal says takes our privileges.
+
+    Raises PrivilegeError where `path` is not ours alone, FileNotFoundError.
+    """
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise PrivilegeError(f"{path} is not a place that only we can write to", _HINT)
+
+
+@contextmanager
+def sweeping(folder: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of whoever undoes what others began; False when another has it and we do not `wait`.
+
+    Where there is no folder there is nothing to be locked.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        yield True
+        return
+    try:
+        yield _locked(descriptor, wait=wait)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, *, wait: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True

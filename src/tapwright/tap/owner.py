@@ -1,0 +1,93 @@
+"""Who owns a session, as text that outlives it: ``PID.START.BOOT.HOST.PIDNS``.
+
+START is the process's start time in clock ticks since boot, so a reused pid is not mistaken for
+it; BOOT the first 8 digits of the boot id; HOST 8 digits made of machine id and host name, since a
+switch's or OVN's database may be shared by hosts; PIDNS the inode of the pid namespace, since from
+another one the pid means somebody else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from tapwright.tap.session import Fate
+
+_PARTS = 5
+_ENDED = frozenset("ZX")
+"""States of a process that is dead and only waits for its parent to notice."""
+
+
+def own() -> str:
+    """This process."""
+    return f"{os.getpid()}.{_started(os.getpid())}.{_here()}"
+
+
+def pid(owner: str) -> int:
+    """The owner's process id, 0 where `owner` is none of ours."""
+    parts = _parsed(owner)
+    return int(parts[0]) if parts else 0
+
+
+def fate(owner: str) -> Fate:
+    """What became of `owner`; UNKNOWN where that cannot be told from here."""
+    parts = _parsed(owner)
+    if parts is None:
+        return Fate.UNKNOWN
+    boot, host, namespace = _here().split(".")
+    if parts[3] != host:
+        return Fate.UNKNOWN
+    if parts[2] != boot:
+        return Fate.REBOOTED
+    return _fate_here(int(parts[0]), int(parts[1])) if parts[4] == namespace else Fate.UNKNOWN
+
+
+def alive(owner: str) -> bool:
+    """Whether it is known to run: same boot, and a process of that pid and start time."""
+    return fate(owner) is Fate.ALIVE
+
+
+def _fate_here(number: int, start: int) -> Fate:
+    found = _started(number)
+    if found:
+        return Fate.ALIVE if found == start else Fate.DEAD
+    with suppress(ProcessLookupError, OverflowError):
+        try:
+            os.kill(number, 0)
+        except PermissionError:  # /proc is mounted so that other people's processes are hidden
+            return Fate.UNKNOWN
+    return Fate.DEAD
+
+
+def _parsed(owner: str) -> tuple[str, ...] | None:
+    parts = tuple(owner.split("."))
+    numbers = parts[:2]
+    if len(parts) != _PARTS or not all(n.isascii() and n.isdecimal() and len(n) < 20 and int(n) for n in numbers):
+        return None
+    return parts
+
+
+def _started(number: int) -> int:
+    """When a process started, in clock ticks since boot; 0 when it is gone or only waits for its parent."""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return 0 if fields[0] in _ENDED else int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+@cache
+def _here() -> str:
+    boot = _text("/proc/sys/kernel/random/boot_id").replace("-", "")[:8]
+    host = hashlib.sha256(f"{_text('/etc/machine-id')} {os.uname().nodename}".encode()).hexdigest()[:8]
+    return f"{boot}.{host}.{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""

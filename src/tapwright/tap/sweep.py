@@ -1,0 +1,112 @@
+"""Sweeping: undoing what owners left behind that are gone, by the journal and by the marks in the world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tapwright.errors import TapwrightError
+from tapwright.plan.steps import Leftover
+from tapwright.providers.base import Tapper
+from tapwright.tap.arm import TapperOf, disarm, left
+from tapwright.tap.folder import sweeping
+from tapwright.tap.journal import Journal
+from tapwright.tap.session import Fate, Session, State, abandoned, orphaned
+
+FateOf = Callable[[str], Fate]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did, or what a dry one would do."""
+
+    sessions: tuple[Session, ...] = ()
+    """Whose owners are gone, as they are now."""
+    leftovers: tuple[Leftover, ...] = ()
+    """Found in the world without a journal that knows them, and removed."""
+    kept: tuple[str, ...] = ()
+    """What is ours and somebody changed since, so it was left as it is."""
+    failed: tuple[str, ...] = ()
+    """What could not be looked at or undone, and why: the next sweep tries again."""
+    busy: bool = False
+    """Another sweep was under way, and nothing was done here."""
+
+    @property
+    def sentence(self) -> str:
+        """In one line, "" when there was nothing to do."""
+        undone = [f"session {s.id} ({s.what})" for s in self.sessions if s.state is State.CLOSED]
+        undone += [leftover.what for leftover in self.leftovers]
+        return f"undid what was left behind: {', '.join(undone)}" if undone else ""
+
+
+def sweep(
+    journal: Journal,
+    tappers: Sequence[Tapper],
+    tapper_of: TapperOf,
+    fate_of: FateOf,
+    now: float,
+    *,
+    wait: bool = True,
+    dry: bool = False,
+) -> Swept:
+    """Undo the sessions whose owner is gone and whose lease is over, then what carries our mark and no journal knows.
+
+    `tappers` are asked for what they see.  A sweep that is under way already is waited for, or
+    with `wait` unset left to itself.  Raises CaptureError when the journal cannot be read.
+    """
+    with sweeping(journal.folder, wait=wait) as ours:
+        if not ours:
+            return Swept(busy=True)
+        orphans = [s for s in journal.sessions() if orphaned(s, now, fate_of(s.owner))]
+        closed = tuple(orphans if dry else [disarm(journal, s, tapper_of) for s in orphans])
+        found, unseen = _abandoned(journal, tappers, fate_of, now)
+        removed, failed = (found, ()) if dry else _removed(found, tapper_of)
+        if not dry:
+            _forget(journal, now)
+    kept = tuple(f"session {s.id}: {entry.error}" for s in closed for entry in s.kept)
+    stuck = tuple(f"session {s.id}: {left(s)}" for s in closed if s.left and not dry)
+    return Swept(closed, removed, kept, (*stuck, *unseen, *failed))
+
+
+def close(journal: Journal, session: str, tapper_of: TapperOf) -> Session | None:
+    """Undo that session, whoever owned it; None when the journal knows nothing of it.  Raises CaptureError."""
+    with sweeping(journal.folder, wait=True):
+        found = journal.session(session)
+        return found if found is None or found.state is State.CLOSED else disarm(journal, found, tapper_of)
+
+
+def _abandoned(
+    journal: Journal, tappers: Sequence[Tapper], fate_of: FateOf, now: float
+) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
+    """What carries the mark of somebody who is gone, and what could not be looked at."""
+    found: list[Leftover] = []
+    unseen: list[str] = []
+    for tapper in tappers:
+        try:
+            found += tapper.leftovers()
+        except TapwrightError as error:
+            unseen.append(f"{tapper.name}: {error.line}")
+    known = {session.id: session for session in journal.sessions()}
+    gone = [x for x in found if x.mark and abandoned(x.mark, now, fate_of(x.mark.owner), known.get(x.mark.session))]
+    return tuple(gone), tuple(unseen)
+
+
+def _removed(found: Sequence[Leftover], tapper_of: TapperOf) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
+    removed: list[Leftover] = []
+    failed: list[str] = []
+    for leftover in found:
+        if leftover.undo is None:
+            continue
+        try:
+            tapper_of(leftover.undo.provider).perform(leftover.undo)
+            removed.append(leftover)
+        except TapwrightError as error:
+            failed.append(f"{leftover.what}: {error.line}")
+    return tuple(removed), tuple(failed)
+
+
+def _forget(journal: Journal, now: float) -> None:
+    try:
+        journal.forget(now)
+    except TapwrightError as error:
+        journal.notes.append(error.line)
