@@ -12,6 +12,7 @@ mod erspan;
 mod fabricpath;
 mod frame;
 mod geneve;
+mod glance;
 mod gre;
 mod gtpu;
 mod ip;

@@ -1,4 +1,5 @@
 use super::frame::{Frame, FrameKind};
+use super::glance::Glance;
 use super::kind::Kind;
 use super::options::Options;
 use super::span::Span;
@@ -7,7 +8,7 @@ use super::wrapping::Wrapping;
 use super::{ip, Inside};
 use crate::wire::erspan::Direction;
 use crate::wire::ethernet::{ethertype, Ethernet};
-use crate::wire::ip::{protocol, Addresses};
+use crate::wire::ip::Addresses;
 use crate::wire::{cooked, Fault};
 
 /// Where and why unwrapping stopped before it was through.
@@ -136,13 +137,11 @@ impl Walk {
     fn inside<'a>(&mut self, frame: Frame<'a>, ports: &Ports) -> Result<Option<Frame<'a>>, Fault> {
         let span = frame.span;
         match frame.kind {
-            FrameKind::Ethernet if is_plain_tcp(span.bytes()) => Ok(None),
-            FrameKind::Ethernet => {
-                self.outer = None;
-                self.enter(Kind::Ethernet, &span);
-                let header = Ethernet::read(span.bytes())?;
-                self.payload(header.ethertype(), span.skip(header.header_len())?, ports)
-            }
+            FrameKind::Ethernet => match Glance::at(span.bytes()) {
+                Glance::Tcp => Ok(None),
+                Glance::Datagram(glance) => glance.inside(self, span, ports),
+                Glance::Unclear => self.inside_ethernet(span, ports),
+            },
             FrameKind::Ip => {
                 self.outer = None;
                 ip::payload(self, span, ports)
@@ -159,6 +158,17 @@ impl Walk {
                 }
             }
         }
+    }
+
+    fn inside_ethernet<'a>(
+        &mut self,
+        span: Span<'a>,
+        ports: &Ports,
+    ) -> Result<Option<Frame<'a>>, Fault> {
+        self.outer = None;
+        self.enter(Kind::Ethernet, &span);
+        let header = Ethernet::read(span.bytes())?;
+        self.payload(header.ethertype(), span.skip(header.header_len())?, ports)
     }
 
     #[inline]
@@ -248,12 +258,4 @@ impl Walk {
             cut,
         }
     }
-}
-
-/// Most frames are TCP in IPv4 without a VLAN tag, which a glance at two fields tells: nothing is in them.
-#[inline]
-fn is_plain_tcp(frame: &[u8]) -> bool {
-    frame.first_chunk::<34>().is_some_and(|h| {
-        h[12] == 0x08 && h[13] == 0x00 && h[14] >> 4 == 4 && h[23] == protocol::TCP
-    })
 }
