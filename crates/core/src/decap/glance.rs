@@ -71,7 +71,7 @@ impl<'a> Datagram<'a> {
 #[inline]
 fn is_plain(h: &[u8; LEN]) -> bool {
     h[14] == 0x45
-        && be16(h[20], h[21]) & 0x3fff == 0
+        && be16(h[20] & 0x3f, h[21]) == 0
         && be16(h[16], h[17]) >= 28
         && be16(h[38], h[39]) >= 8
 }
