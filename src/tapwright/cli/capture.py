@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tapwright.cli.common import is_terminal, json_option, show_warnings, warn
+from tapwright.cli.common import interruptible, is_terminal, json_option, show_warnings, warn
 from tapwright.cli.progress import Goals
 from tapwright.cli.running import follow, output, stoppable
 from tapwright.cli.wish import wish_of, wish_options
@@ -50,7 +50,7 @@ def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
 
     wish = wish_of(options, overwrite=force)
     out = destination(path or default_name(wish.vms, datetime.now()), force=force, ring=wish.ring is not None)
-    prepared = prepare(wish)
+    prepared = interruptible(lambda: prepare(wish))
     show_warnings(prepared.plan.warnings)
     _tell(left_out(prepared.plan))
     with stoppable() as stop, output(out) as fd:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tapwright.capture.request import DEFAULT_SNAPLEN
-from tapwright.cli.common import is_terminal, json_option, show_warnings, warn
+from tapwright.cli.common import interruptible, is_terminal, json_option, show_warnings, warn
 from tapwright.cli.parameters import DURATION, RING, SIZE, Parsed
 from tapwright.cli.progress import Goals
 from tapwright.cli.running import follow, output, stoppable
@@ -62,7 +62,7 @@ def collect(path: str, force: bool, as_json: bool, **options: Any) -> None:
 
     wish = _collection(options, overwrite=force)
     out = destination(_file(path), force=force, ring=wish.ring is not None)
-    ready = prepare(wish)
+    ready = interruptible(lambda: prepare(wish))
     with (
         stoppable() as stop,
         output(out) as fd,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from tapwright.errors import FilterError, TapwrightError
 from tapwright.text import printable
+
+T = TypeVar("T")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs instead of text.")
 
@@ -42,6 +45,31 @@ def show_warnings(warnings: tuple[str, ...]) -> None:
     """What providers could not read, each once."""
     for text in dict.fromkeys(warnings):
         warn(f"note: {text}")
+
+
+def interruptible(work: Callable[[], T]) -> T:
+    """Do `work`, which may keep libpcap busy for half a minute, so that Ctrl-C ends tapwright meanwhile.
+
+    Python hears of a signal only between two steps of its own, and a call into a library is one step. So the work has
+    a thread of its own, which is left behind, and ends with the process.
+    """
+    import threading
+
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:  # it is raised where it belongs
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="work", daemon=True)
+    thread.start()
+    thread.join()
+    for error in errors:
+        raise error
+    return results[0]
 
 
 def is_terminal(*, err: bool = False) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tapwright.cli import offline
-from tapwright.cli.common import json_option, warn
+from tapwright.cli.common import interruptible, json_option, warn
 from tapwright.units import format_count, format_size
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def filter(  # noqa: A001
     from tapwright import read
     from tapwright.read.programs import programs
 
-    compiled = programs(text), programs(outer)
+    compiled = interruptible(lambda: (programs(text), programs(outer)))
     asked = offline.request("filter", inputs, output, force=force)
     opened = offline.unwrap(depth, vxlan, geneve)
     found = offline.follow(lambda: read.filter_file(asked, compiled[0], outer=compiled[1], ids=ids, unwrap=opened))

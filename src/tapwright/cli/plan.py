@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tapwright.cli.common import emit_json, json_option, show_warnings, warn
+from tapwright.cli.common import emit_json, interruptible, json_option, show_warnings, warn
 from tapwright.cli.wish import wish_of, wish_options
 from tapwright.errors import CaptureError, PrivilegeError
 from tapwright.text import printable
@@ -39,7 +39,7 @@ def plan(path: str, interval: float, as_json: bool, **options: Any) -> None:
     from tapwright.control.plan import plan as look
 
     wish = wish_of(options)
-    planned = look(wish, interval=interval, path="" if path == "-" else path)
+    planned = interruptible(lambda: look(wish, interval=interval, path="" if path == "-" else path))
     if as_json:
         emit_json(_as_data(planned))
     else:
