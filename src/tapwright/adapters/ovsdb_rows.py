@@ -158,6 +158,7 @@ class _MirroringBridge(msgspec.Struct):
     _uuid: _Reference
     name: str
     datapath_type: str
+    ports: _References
     mirrors: _References
 
 
@@ -207,11 +208,12 @@ _KNOWN = tuple(msgspec.json.Decoder(row) for row in (_MirroringBridge, _Mirrorin
 
 @dataclass(frozen=True, slots=True)
 class MirroringBridge:
-    """A bridge and the ids of its mirrors."""
+    """A bridge and the ids of its ports and mirrors."""
 
     uuid: str
     name: str
     datapath_type: str
+    ports: frozenset[str]
     mirrors: tuple[str, ...]
 
 
@@ -298,7 +300,8 @@ def _rows(selected: Selected, table: str, kind: type[T]) -> Iterable[T]:
 
 
 def _mirroring_bridge(row: _MirroringBridge) -> MirroringBridge:
-    return MirroringBridge(row._uuid[1], row.name, row.datapath_type, tuple(_uuids(row.mirrors)))
+    ports, mirrors = frozenset(_uuids(row.ports)), tuple(_uuids(row.mirrors))
+    return MirroringBridge(row._uuid[1], row.name, row.datapath_type, ports, mirrors)
 
 
 def _mirroring_port(row: _MirroringPort) -> MirroringPort:

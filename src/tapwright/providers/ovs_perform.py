@@ -156,13 +156,15 @@ def _allowed(do: Operation, want: Wanted, tables: Tables) -> None:
         raise ProviderError(
             f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
         )
+    for name in (port, want.existing) if want.existing else (port,):
+        if port_called(tables, name) not in bridge.ports:
+            raise ProviderError(f"port {name} is not on {bridge.name}, and a mirror does not leave its bridge")
     if want.existing:
         _harmless(want.existing, bridge.name, tables)
 
 
 def _harmless(output: str, bridge: str, tables: Tables) -> None:
     """A port that takes copies carries nothing else: not one on which the switch's own traffic depends."""
-    port_called(tables, output)
     kind = next((row.type for row in tables.interfaces if row.name == output), "")
     if output == bridge or kind in ("patch", "vxlan", "geneve", "gre", "erspan", "ip6gre", "ip6erspan"):
         raise ProviderError(

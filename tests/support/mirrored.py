@@ -1,0 +1,161 @@
+"""Two VMs that talk without a pause on a real Open vSwitch, and places to which their frames can be copied."""
+
+import re
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from support import short_folder
+from support.entered import entered
+from support.netns import inode, ip, veth
+from support.openvswitch import OpenVSwitch, openvswitch
+from support.vnics import quiet_namespace
+from tapwright.find.topology import join
+from tapwright.model import Host, Netns
+from tapwright.plan.mirrors import Direction, Mirror, Place, Target, parse
+from tapwright.plan.points import Point, PointKind
+from tapwright.plan.steps import Mark, Step
+from tapwright.providers.ovs import Ovs
+
+WEB, DB = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
+MARK = Mark("1a2b3c4d", "4711.99.b00t", 1_800_000_000)
+COLLECTOR, COLLECTOR6 = "172.31.0.9", "fd00::9"
+_TALK = bytes.fromhex("88b5") + bytes(200)
+_CHANGES_BY_ITSELF = re.compile(r"^(statistics|status|db_version|link_resets) .*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class World:
+    """`web` (vnet1) and `db` (vnet2) on br0; `sniffer` behind the free device snf0, `vm` behind port vnet3 of br0,
+    `trunk` behind port trunk0, and `collector` on the wire behind br-phy."""
+
+    switch: OpenVSwitch
+    web: str
+    db: str
+    sniffer: str
+    vm: str
+    trunk: str
+    collector: str
+
+    @property
+    def provider(self) -> Ovs:
+        return Ovs([self.switch.remote])
+
+    def dump(self) -> str:
+        """All that `ovs-vsctl list` says, but for what changes by itself."""
+        tables = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
+        return _CHANGES_BY_ITSELF.sub("", "\n".join(self.switch.vsctl("list", table) for table in tables))
+
+    def point(self, port: str = "vnet1") -> Point:
+        points = points_of(self.provider)
+        return next(point for point in points if point.port == port and point.kind is PointKind.MIRROR)
+
+    def mirror(self, target: str | Target, place: Place | None = None, port: str = "vnet1", **more: object) -> Mirror:
+        goal = parse(target) if isinstance(target, str) else target
+        return Mirror(self.point(port), goal, MARK, place or Place(), **more)
+
+    def step(self, target: str | Target, place: Place | None = None, **more: object) -> tuple[Ovs, Step]:
+        """The step, and a provider that has seen this switch."""
+        provider = self.provider
+        points_of(provider)
+        (step,) = provider.steps(self.mirror(target, place, **more))
+        return provider, step
+
+    def free_device(self, name: str = "snf0") -> Place:
+        return Place(device_name=name, netns=Netns(inode(self.switch.netns)))
+
+
+def points_of(provider: Ovs) -> Sequence[Point]:
+    return provider.points(join(Host("h"), [provider.snapshot()]))
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    with ExitStack() as stack:
+        host, web, db, sniffer, vm, trunk, collector = (stack.enter_context(quiet_namespace()) for _ in range(7))
+        folder = stack.enter_context(short_folder())
+        switch = stack.enter_context(openvswitch(folder, host))
+        _furnish(switch, web, db, sniffer, vm, trunk, collector)
+        stack.enter_context(talk(web, db))
+        yield World(switch, web, db, sniffer, vm, trunk, collector)
+
+
+def _furnish(switch: OpenVSwitch, web: str, db: str, sniffer: str, vm: str, trunk: str, collector: str) -> None:
+    host = switch.netns
+    for device, peer in (("vnet1", web), ("vnet2", db), ("vnet3", vm), ("trunk0", trunk), ("snf0", sniffer)):
+        veth(host, device, "eth0", peer)
+    veth(host, "up0", "eth0", collector)
+    for netns, mac in ((web, WEB), (db, DB)):
+        ip("link", "set", "eth0", "address", mac, netns=netns)
+    commands = ["add-br br0", "set bridge br0 datapath_type=netdev", "add-br br-phy"]
+    commands += ["set bridge br-phy datapath_type=netdev", "add-port br-phy up0"]
+    commands += [f"add-port br0 {port}" for port in ("vnet1", "vnet2", "vnet3", "trunk0")]
+    commands += [f"set interface vnet{n} external_ids:vm-id=vm{n}" for n in (1, 2, 3)]
+    switch.vsctl(*(word for command in commands for word in ("--", *command.split())))
+    subprocess.run(
+        ["ip", "netns", "exec", collector, "sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0"], check=True, timeout=20
+    )
+    subprocess.run(
+        ["ip", "netns", "exec", host, "sysctl", "-qw", "net.ipv6.conf.br-phy.disable_ipv6=0"], check=True, timeout=20
+    )
+    ip("addr", "add", "172.31.0.1/24", "dev", "br-phy", netns=host)
+    ip("addr", "add", "fd00::1/64", "dev", "br-phy", "nodad", netns=host)
+    ip("link", "set", "br-phy", "up", netns=host)
+    ip("addr", "add", f"{COLLECTOR}/24", "dev", "eth0", netns=collector)
+    ip("addr", "add", f"{COLLECTOR6}/64", "dev", "eth0", "nodad", netns=collector)
+
+
+@contextmanager
+def talk(web: str, db: str) -> Iterator[None]:
+    """Frames to and fro, some hundred a second, until the end of the block."""
+    stop = threading.Event()
+    ends = [(_socket(web), _frame(DB, WEB)), (_socket(db), _frame(WEB, DB))]
+
+    def run() -> None:
+        while not stop.wait(0.005):
+            for end, frame in ends:
+                end.send(frame)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        for end, _ in ends:
+            end.close()
+
+
+def _socket(netns: str) -> socket.socket:
+    opened = entered(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+    opened.bind(("eth0", 0))
+    return opened
+
+
+def _frame(to: str, by: str) -> bytes:
+    return bytes.fromhex((to + by).replace(":", "")) + _TALK
+
+
+def seen(netns: str, device: str, *fields: str, only: str = "", packets: int = 40) -> list[tuple[str, ...]]:
+    """What tshark says of the next packets at a device: sources of all Ethernet headers, and `fields`."""
+    names = [word for field in ("eth.src", *fields) for word in ("-e", field)]
+    argv = ["tshark", "-n", "-l", "-i", device, "-c", str(packets), "-a", "duration:20", "-T", "fields", *names]
+    done = subprocess.run(
+        ["ip", "netns", "exec", netns, *argv, *(["-f", only] if only else [])],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [tuple(line.split("\t")) for line in done.stdout.splitlines()]
+
+
+def speakers(rows: Sequence[tuple[str, ...]]) -> set[str]:
+    """Which of the two VMs sent the innermost frames."""
+    return {row[0].split(",")[-1] for row in rows} & {WEB, DB}
+
+
+def only(mirror: Mirror, direction: Direction) -> Mirror:
+    return replace(mirror, direction=direction)
