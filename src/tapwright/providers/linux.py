@@ -1,7 +1,7 @@
 """Linux itself: bridges, veth pairs, taps held by QEMU, tunnels, and namespaces that are VMs.
 
-Needs no daemon and no configuration.  Sees every network namespace it may enter and changes
-nothing: a device is read as it is.
+Needs no daemon and no configuration.  Sees every network namespace it may enter.  To read a device
+changes nothing; a mirror of one is made by tc (`linux_mirror`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tapwright.find.topology import Topology
 from tapwright.model import Capability, Netns, Port, Snapshot, Vm, Vnic
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.steps import Operation, Step
+from tapwright.plan.steps import Finding, Leftover, Operation, Step
 from tapwright.providers.linux_model import describe
 from tapwright.providers.linux_uplink import uplinks
 from tapwright.providers.linux_view import View, holds_taps
@@ -92,9 +92,39 @@ class Linux:
         return Capability.yes()
 
     def steps(self, mirror: Mirror) -> Sequence[Step]:
-        """None: a device is read as it is."""
-        return ()
+        """A filter by tc for each direction, what holds it and what wraps the copies, where that is missing.
+
+        One small look at the kernel decides what is missing.  A device that is only read needs none of
+        this, so whoever reads does not ask.  Raises UsageError, ProviderError with the reason where tc
+        cannot serve such a mirror, PrivilegeError where we may not look.
+        """
+        from tapwright.providers import linux_mirror, linux_mirror_tc
+
+        return linux_mirror.steps(mirror, linux_mirror_tc.read(mirror, self._globs))
 
     def perform(self, operation: Operation) -> None:
-        """Nothing to perform: every verb is unknown.  Raises ProviderError."""
-        raise ProviderError(f"linux cannot perform {operation.verb!r}")
+        """Make or remove hooks, filters and tunnel devices.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import linux_mirror_tc
+
+        linux_mirror_tc.perform(operation)
+
+    def found(self, step: Step) -> Finding:
+        """Re-read what a step made.  Raises PrivilegeError."""
+        from tapwright.providers import linux_mirror_tc
+
+        return linux_mirror_tc.found(step)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """What carries our mark in every namespace we look at, and strangers' mirrors that lead nowhere.
+
+        Raises ProviderError, PrivilegeError.
+        """
+        from tapwright.providers import linux_mirror_tc
+
+        return tuple(linux_mirror_tc.leftovers(self._globs))
+
+    def copied(self, step: Step) -> int | None:
+        """Frames that a step's filter copied since it was made.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import linux_mirror_tc
+
+        return linux_mirror_tc.copied(step)

@@ -1,0 +1,340 @@
+"""Pure: the steps of a mirror by tc, from what was asked and what the kernel said beforehand.
+
+A device has two hooks: *ingress* is what it hands to the host, so on a tap or a host-side veth end
+what the VM sends; *egress* is what the VM gets.  A mirror is one filter for each direction, in
+front of all others (`adapters.tc`), and where the device had no hooks before, the hooks.
+
+How what we made is told from what others made, without the journal:
+
+    cookie      the session
+    handle      from session, target and hook; its lowest bit says that tapwright made the hooks,
+                and so whoever removes the last filter removes them too
+    program     behind its last return, where control never gets, stands the whole mark
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tapwright.errors import ProviderError, UsageError
+from tapwright.filter import code as bpf
+from tapwright.filter.assemble import assemble
+from tapwright.filter.code import Code, Label
+from tapwright.filter.program import Instruction, Program, pack
+from tapwright.model import Device, DeviceKey
+from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind
+from tapwright.plan.points import PointKind
+from tapwright.plan.steps import Mark, Operation, Step
+
+HERE = "nic:, vm: and vxlan:// work here"
+PORTS = {TargetKind.VXLAN: 4789, TargetKind.GENEVE: 6081}
+"""Where RFC 7348 and RFC 8926 want them."""
+_PACKET_TYPE = 0xFFFFF004
+"""SKF_AD_OFF + SKF_AD_PKTTYPE, as an offset"""
+_OUTGOING, _TO_US = 4, 0
+"""PACKET_OUTGOING, PACKET_HOST"""
+_TAIL = 0x7477
+_IP4, _IP6, _UDP, _GRE = 0x0800, 0x86DD, 17, 47
+_VIRTUAL = frozenset({"veth", "tun", "bridge", "vxlan", "netkit"})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the kernel said before the steps were made."""
+
+    devices: Mapping[DeviceKey, Device] = field(default_factory=dict)
+    hooks: str = ""
+    """What holds the mirrored device's hooks: "", ``clsact`` or ``ingress``."""
+    ours: bool = False
+    """Whether tapwright made them, for a mirror that is open now."""
+    route: str = ""
+    """The device by which packets to the collector leave, "" when none."""
+
+
+def steps(mirror: Mirror, facts: Facts) -> Sequence[Step]:
+    """The changes that open `mirror`, in order.  Raises UsageError, ProviderError where it cannot be.
+
+    Equal steps of several mirrors of one session (a tunnel that they share) are one step.
+    """
+    check(mirror, facts)
+    return tuple(_steps(mirror, facts))
+
+
+def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
+    to = mirror.place.device_name
+    if mirror.target.tunnel:
+        to = tunnel_name(mirror)
+        yield _tunnel(mirror, to)
+    if not facts.hooks:
+        at = _at(mirror)
+        do, undo = (Operation.of("linux", verb, **at) for verb in ("hook", "unhook"))
+        yield Step(do, undo, f"{mirror.point.device_name} has no hooks for filters")
+    made = not facts.hooks or facts.ours
+    for direction, hook in _hooks(mirror):
+        yield _copy(mirror, hook, to, made=made, why=f"what the VM {'gets' if direction is Direction.IN else 'sends'}")
+
+
+def _hooks(mirror: Mirror) -> list[tuple[Direction, str]]:
+    sent, got = ("ingress", "egress") if mirror.point.outgoing_is_to_vm else ("egress", "ingress")
+    both = [(Direction.OUT, sent), (Direction.IN, got)]
+    return [(direction, hook) for direction, hook in both if mirror.direction in (direction, Direction.BOTH)]
+
+
+def _at(mirror: Mirror) -> dict[str, str | int]:
+    point = mirror.point
+    assert point.device is not None
+    return {
+        "netns": point.netns.path,
+        "inode": point.netns.inode,
+        "index": point.device.index,
+        "device": point.device_name,
+        "session": mirror.mark.session,
+    }
+
+
+def _copy(mirror: Mirror, hook: str, to: str, *, made: bool, why: str) -> Step:
+    program = at_hook(mirror.program, outgoing=hook == "egress")
+    if mirror.target.tunnel:
+        program = without_own(program, mirror.target)
+    at = {**_at(mirror), "hook": hook, "handle": handle(mirror, hook, made=made)}
+    index = 0 if mirror.target.tunnel or mirror.place.device is None else mirror.place.device.index
+    do = Operation.of("linux", "copy", **at, to=to, to_index=index, program=marked(program, mirror.mark).hex())
+    return Step(do, Operation.of("linux", "uncopy", **at), f"{why} is copied to {to}")
+
+
+def _tunnel(mirror: Mirror, name: str) -> Step:
+    target, netns = mirror.target, mirror.point.netns
+    at: dict[str, str | int] = {
+        "netns": netns.path,
+        "inode": netns.inode,
+        "device": name,
+        "session": mirror.mark.session,
+    }
+    do = Operation.of(
+        "linux",
+        "tunnel",
+        **at,
+        kind=str(target.kind),
+        remote=target.remote,
+        number=target.number,
+        extra=target.index,
+        port=target.port or PORTS.get(target.kind, 0),
+        mark=mirror.mark.text,
+    )
+    undo = Operation.of("linux", "untunnel", **at)
+    return Step(do, undo, f"copies go to {target.remote} by {target.kind}")
+
+
+def tunnel_name(mirror: Mirror) -> str:
+    """The device that wraps for this session and target: 11 characters."""
+    return f"twm{zlib.crc32(f'{mirror.mark.session} {mirror.target.text}'.encode()):08x}"
+
+
+def handle(mirror: Mirror, hook: str, *, made: bool) -> int:
+    """The number of our filter: 2 to 2^31, odd where tapwright made the hooks."""
+    return _even(f"{mirror.mark.session} {mirror.target.text} {hook}") | made
+
+
+def _even(text: str) -> int:
+    return zlib.crc32(text.encode()) & 0x7FFFFFFE or 2
+
+
+def made_hooks(handle: int) -> bool:
+    """Whether a filter of ours says that tapwright made the hooks."""
+    return bool(handle & 1)
+
+
+# What is refused
+
+
+def check(mirror: Mirror, facts: Facts) -> None:
+    """Raises UsageError, ProviderError with the reason where tc cannot serve the mirror."""
+    _check_request(mirror)
+    _check_hooks(mirror, facts)
+    if mirror.target.tunnel:
+        _check_tunnel(mirror, facts)
+    else:
+        _check_device(mirror, facts)
+
+
+def _check_request(mirror: Mirror) -> None:
+    if mirror.point.kind is not PointKind.DEVICE or mirror.point.device is None:
+        raise UsageError(
+            f"{mirror.point.id} cannot be mirrored: tc does it at a vNIC's device on the host",
+            "tapwright plan shows the points of a VM",
+        )
+    if mirror.snaplen:
+        raise UsageError(
+            "a mirror by tc copies whole frames: mirred cannot cut them",
+            "leave the snap length out, copy less with a filter, or cut at the collector",
+        )
+    if mirror.target.kind is TargetKind.RSPAN:
+        raise ProviderError("a Linux bridge has no RSPAN VLAN that copies could be put into", HERE)
+    if mirror.target.kind is TargetKind.NIC and not mirror.target.name:
+        raise UsageError("a device of Linux is read as it is; a mirror to tapwright itself adds nothing", HERE)
+
+
+def _check_hooks(mirror: Mirror, facts: Facts) -> None:
+    if facts.hooks == "ingress" and any(hook == "egress" for _, hook in _hooks(mirror)):
+        sent = "out" if mirror.point.outgoing_is_to_vm else "in"
+        raise ProviderError(
+            f"{mirror.point.device_name} has an `ingress` qdisc of somebody else's (rate limits of libvirt or "
+            "Open vSwitch do that), beside which no egress hook can be",
+            f"mirror one direction (--direction {sent}), or capture: the device can be read",
+        )
+
+
+def _check_device(mirror: Mirror, facts: Facts) -> None:
+    place, source = mirror.place, mirror.point.device
+    assert source is not None
+    if place.device is None:
+        where = mirror.point.netns.name or mirror.point.netns.path or "this host"
+        raise ProviderError(f"{mirror.target.text}: no such device in {where}", "tapwright ls shows VMs, ip link NICs")
+    if place.device.netns != source.netns:
+        raise ProviderError(
+            f"{place.device_name} is in another network namespace than {mirror.point.device_name}; "
+            "tc copies within one",
+            "use a tunnel (vxlan://ADDRESS) to a collector there",
+        )
+    if place.device == source:
+        raise UsageError(f"{place.device_name} cannot be the target of its own mirror")
+    device = facts.devices.get(place.device)
+    if device is not None and not device.up:
+        raise ProviderError(f"{device.name} is down, and copies to it are lost", f"ip link set {device.name} up")
+    if reason := loop(facts.devices, source, place.device, for_vm=mirror.target.kind is TargetKind.VM):
+        raise UsageError(reason, "take a NIC that hangs on no switch of the VM, a collector VM, or a tunnel")
+
+
+def loop(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceKey, *, for_vm: bool) -> str:
+    """How copies sent to `target` would come by `source` again, "" when they would not."""
+    name = devices[target].name if target in devices else "the target"
+    if leads_back(devices, source, target):
+        return f"copies sent to {name} would come back to the VM and be copied again"
+    ours, theirs = devices.get(source), devices.get(target)
+    if not for_vm and ours and theirs and ours.master and ours.master == theirs.master:
+        return f"{name} is a port of the VM's own bridge, where copies would pass for the VM's own frames"
+    return ""
+
+
+def leads_back(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceKey) -> bool:
+    """Whether a frame that leaves by `target` can get to `source` over bridges and veth pairs of this host."""
+    seen: set[DeviceKey] = set()
+    todo = [target]
+    while todo:
+        key = todo.pop()
+        if key in seen or key not in devices:
+            continue
+        seen.add(key)
+        if source in (key, devices[key].peer):
+            return True
+        todo.extend(_onward(devices, devices[key]))
+    return False
+
+
+def _onward(devices: Mapping[DeviceKey, Device], device: Device) -> Iterator[DeviceKey]:
+    """The devices by which a frame leaves that was given to `device`."""
+    entry = device
+    if device.peer:
+        entry = devices.get(device.peer, device)
+        if not entry.master:
+            return
+    elif device.kind != "bridge":
+        return
+    bridge = DeviceKey(entry.key.netns, entry.master if device.peer else device.key.index)
+    for port in devices.values():
+        if port.key.netns == bridge.netns and port.master == bridge.index and port.key != entry.key:
+            yield port.key
+
+
+def _check_tunnel(mirror: Mirror, facts: Facts) -> None:
+    remote, source = mirror.target.remote, facts.devices.get(mirror.point.device) if mirror.point.device else None
+    if not facts.route:
+        raise ProviderError(f"no route to the collector {remote}", f"ip route get {remote} must answer")
+    if source and facts.route == source.name:
+        raise UsageError(f"packets to {remote} leave by {source.name} itself, which would be mirrored for ever")
+    inside = facts.devices.get(source.peer) if source and source.peer else None
+    if inside and remote in {address.partition("/")[0] for address in inside.addresses}:
+        raise UsageError(f"the collector {remote} is the mirrored VM itself")
+
+
+# Programs
+
+
+def at_hook(program: bytes, *, outgoing: bool) -> bytes:
+    """`program` (b"" copies all) for one hook, where packets have no type that tells the direction.
+
+    What it asks for as `inbound` and `outbound` is answered here, once and for all.
+    """
+    instructions = Program(program).instructions if program else (Instruction(bpf.RET, 0, 0, 0xFFFFFFFF),)
+    return pack(_settled(instruction, outgoing=outgoing) for instruction in instructions)
+
+
+def _settled(instruction: Instruction, *, outgoing: bool) -> Instruction:
+    loads = (bpf.LD_BYTE_AT, bpf.LD_HALF_AT, bpf.LD_WORD_AT)
+    if instruction.code not in loads or instruction.k != _PACKET_TYPE:
+        return instruction
+    return Instruction(bpf.LD_IMMEDIATE, 0, 0, _OUTGOING if outgoing else _TO_US)
+
+
+def without_own(program: bytes, target: Target) -> bytes:
+    """`program`, refusing first of all what a tunnel to `target` itself sends.
+
+    Such packets leave by an uplink and not by a vNIC, unless the VM is on the way to the collector
+    (a router, an overlay's gateway): then each copy would be copied for ever.
+    """
+    code, own, other = Code(), Label("own"), Label("other")
+    address = ipaddress.ip_address(target.remote)
+    code.set_x(0)
+    code.ldh(12)
+    code.jeq(_IP4 if address.version == 4 else _IP6, None, other)
+    code.ldb(23 if address.version == 4 else 20)
+    code.jeq(_UDP if target.kind in PORTS else _GRE, None, other)
+    for at, word in enumerate(struct.unpack(f"!{len(address.packed) // 4}I", address.packed)):
+        code.ld((30 if address.version == 4 else 38) + 4 * at)
+        code.jeq(word, None, other)
+    _own_port(code, target, address.version, own, other)
+    code.place(own)
+    code.ret(0)
+    code.place(other)
+    # A program may expect both to be 0.
+    code.op(bpf.LDX_IMMEDIATE, 0)
+    code.op(bpf.LD_IMMEDIATE, 0)
+    code.ret(0)
+    return pack(assemble(code.lines)[:-1]) + program
+
+
+def _own_port(code: Code, target: Target, version: int, own: Label, other: Label) -> None:
+    if target.kind not in PORTS:
+        return
+    if version == 4:
+        code.ldh(20)
+        code.jump(bpf.JSET, 0x1FFF, own)  # a later fragment, which has no port
+        code.op(0xB1, 14)  # ldxb 4*([14]&0xf)
+        code.op(bpf.LD_HALF, 16)
+    else:
+        code.ldh(56)
+    code.jeq(target.port or PORTS[target.kind], None, other)
+
+
+def marked(program: bytes, mark: Mark) -> bytes:
+    """`program` with the mark behind it, where control never gets."""
+    text = mark.text.encode()
+    words = struct.unpack(f"!{-(-len(text) // 4)}I", text + bytes(-len(text) % 4))
+    tail = [Instruction(bpf.LD_IMMEDIATE, 0, 0, word) for word in words]
+    return program + pack([*tail, Instruction(bpf.RET, 0, 0, _TAIL << 16 | len(words))])
+
+
+def mark_of(program: bytes) -> Mark | None:
+    """The mark behind a program; None when that is not one of ours."""
+    fields = list(struct.iter_unpack("=HBBI", program)) if len(program) % 8 == 0 else []
+    if not fields or fields[-1][0] != bpf.RET or fields[-1][3] >> 16 != _TAIL:
+        return None
+    words = fields[-1 - (fields[-1][3] & 0xFFFF) : -1]
+    if any(code != bpf.LD_IMMEDIATE for code, *_ in words):
+        return None
+    text = struct.pack(f"!{len(words)}I", *(word for *_, word in words)).rstrip(b"\0")
+    return Mark.parse(text.decode("ascii", errors="replace"))

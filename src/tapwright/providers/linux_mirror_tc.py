@@ -1,0 +1,440 @@
+"""Mirrors by tc, done: hooks, filters and tunnel devices made, compared, counted and removed.
+
+Namespaces are known by inode, devices by ifindex: a name or a path may mean another one by the
+time something is undone.  What is gone is undone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from tapwright.adapters import namespaces, netlink, process, tc
+from tapwright.adapters.tc_long import NewFilter
+from tapwright.errors import PrivilegeError, ProviderError
+from tapwright.model import Netns
+from tapwright.plan.mirrors import Mirror, TargetKind
+from tapwright.plan.steps import Finding, Found, Leftover, Mark, Operation, Step
+from tapwright.providers.linux_mirror import HERE, Facts, made_hooks, mark_of
+
+_MTU = 65000
+"""Bytes: no frame of a VM is refused by the tunnel; what is too long for the way is cut into fragments behind it."""
+_FOREMOST = 47
+"""Priority of a filter on a hook where nobody else has one: before all that the kernel numbers by itself (49152)."""
+_OWN_NAME = re.compile(r"twm[0-9a-f]{8}")
+_KINDS = {"vxlan": "vxlan", "geneve": "geneve", "gre": "gretap", "erspan2": "erspan", "erspan3": "erspan"}
+_MODULES = {"gretap": "ip_gre", "ip6gretap": "ip6_gre", "erspan": "ip_gre", "ip6erspan": "ip6_gre"}
+
+
+# Looking
+
+
+def read(mirror: Mirror, globs: Sequence[str]) -> Facts:
+    """What the steps depend on.  Raises ProviderError, PrivilegeError."""
+    point = mirror.point
+    if point.device is None:
+        return Facts()
+    census = namespaces.census(globs)
+    try:
+        devices = netlink.survey(census.namespaces).devices
+    except OSError as error:
+        raise ProviderError(f"rtnetlink: {error.strerror or error}") from None
+    device = devices.get(point.device)
+    name = device.name if device else point.device_name
+    hooks = tc.hooked(point.netns).get(name, "")
+    ours = bool(hooks) and any(_made(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook))
+    route = tc.route(point.netns, mirror.target.remote) if mirror.target.remote else ""
+    return Facts(devices, hooks, ours, route)
+
+
+def _made(found: tc.Filter) -> bool:
+    return _mark(found) is not None and made_hooks(found.handle)
+
+
+def _mark(found: tc.Filter) -> Mark | None:
+    """The mark of a filter of ours; both places that carry the session have to agree."""
+    mark = mark_of(found.program)
+    return mark if mark and any(action.cookie == mark.session for action in found.actions) else None
+
+
+def _enter(operation: Operation) -> Netns | None:
+    """The way into the namespace of an operation; None when it is gone."""
+    inode, path = operation.number("inode"), operation.text("netns")
+    if inode == process.own_netns():
+        return Netns(inode)
+    if path and _inode(path) == inode:
+        return Netns(inode, path)
+    return next((netns for netns in namespaces.census().namespaces if netns.inode == inode), None)
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.stat(path).st_ino  # noqa: PTH116
+    except OSError:
+        return 0
+
+
+def _device(netns: Netns, index: int) -> tc.Link | None:
+    return next((link for link in tc.links(netns) if link.ifindex == index), None)
+
+
+def _named(netns: Netns, name: str) -> tc.Link | None:
+    return next((link for link in tc.links(netns) if link.ifname == name), None)
+
+
+def _ours(operation: Operation, found: Sequence[tc.Filter]) -> list[tc.Filter]:
+    """The filters an operation made: our number, our kind, our cookie."""
+    return [
+        each
+        for each in found
+        if each.handle == operation.number("handle")
+        and each.kind == "bpf"
+        and any(action.cookie == operation.text("session") for action in each.actions)
+    ]
+
+
+# Doing
+
+
+def perform(operation: Operation) -> None:
+    """Do or undo; idempotent.  Raises ProviderError, PrivilegeError."""
+    verbs = {
+        "hook": _hook,
+        "unhook": _unhook,
+        "copy": _copy,
+        "uncopy": _uncopy,
+        "tunnel": _make_tunnel,
+        "untunnel": _remove_tunnel,
+    }
+    if operation.verb not in verbs:
+        raise ProviderError(f"linux cannot perform {operation.verb!r}")
+    netns = _enter(operation)
+    undoes = operation.verb.startswith("un")
+    if netns is None and not undoes:
+        raise ProviderError(f"the network namespace of {operation.text('device')} is gone")
+    try:
+        if netns is not None:
+            verbs[operation.verb](netns, operation)
+    except tc.Gone:
+        if not undoes:
+            raise
+
+
+def _mirrored(netns: Netns, operation: Operation) -> tc.Link:
+    device = _device(netns, operation.number("index"))
+    if device is None:
+        raise tc.Gone(f"{operation.text('device')} does not exist any more")
+    return device
+
+
+def _hook(netns: Netns, operation: Operation) -> None:
+    device = _mirrored(netns, operation).ifname
+    held = tc.hooked(netns).get(device)
+    if held == "ingress":
+        raise ProviderError(f"{device} has an `ingress` qdisc by now, beside which no egress hook can be")
+    if not held:
+        tc.add_hooks(netns, device)
+
+
+def _unhook(netns: Netns, operation: Operation) -> None:
+    """Remove the hooks, which were not there before us, unless somebody has something on them."""
+    device = _mirrored(netns, operation).ifname
+    if tc.hooked(netns).get(device) == "clsact" and not any(tc.filters(netns, device, hook) for hook in tc.HOOKS):
+        tc.delete_hooks(netns, device)
+
+
+def _copy(netns: Netns, operation: Operation) -> None:
+    device, hook = _mirrored(netns, operation), operation.text("hook")
+    there = tc.filters(netns, device.ifname, hook)
+    if ours := _ours(operation, there):
+        if differs := _differs(operation, ours[0]):
+            raise ProviderError(f"the mirror of {device.ifname} was changed: {differs}", "stop it and open it again")
+        return
+    wanted = NewFilter(
+        hook=hook,
+        pref=free(each.pref for each in there),
+        handle=operation.number("handle"),
+        program=bytes.fromhex(operation.text("program")),
+        cookie=operation.text("session"),
+    )
+    tc.add_filter(netns, device, _target(netns, operation), wanted)
+
+
+def _target(netns: Netns, operation: Operation) -> tc.Link:
+    name, index = operation.text("to"), operation.number("to_index")
+    to = _named(netns, name)
+    if to is None or (index and to.ifindex != index):
+        raise ProviderError(f"{name}, which was to get the copies, does not exist any more")
+    if not to.up:
+        raise ProviderError(f"{name} is down, and copies to it are lost", f"ip link set {name} up")
+    return to
+
+
+def free(taken: Iterable[int]) -> int:
+    """A priority before all that are taken; the first free one where somebody has 1."""
+    prefs = frozenset(taken)
+    before = min((*prefs, _FOREMOST + 1)) - 1
+    return before or next(pref for pref in range(1, 0xFFFF) if pref not in prefs)
+
+
+def _uncopy(netns: Netns, operation: Operation) -> None:
+    device, hook = _mirrored(netns, operation).ifname, operation.text("hook")
+    if not tc.hooked(netns).get(device):
+        return
+    for found in _ours(operation, tc.filters(netns, device, hook)):
+        tc.delete_filter(netns, device, hook, found)
+    if made_hooks(operation.number("handle")):
+        _unhook(netns, operation)
+
+
+def _make_tunnel(netns: Netns, operation: Operation) -> None:
+    name, mark = operation.text("device"), operation.text("mark")
+    there = _named(netns, name)
+    if there and (there.ifalias not in ("", mark) or (differs := _tunnel_differs(operation, there))):
+        raise ProviderError(f"{name} was changed: {differs if there.ifalias == mark else 'it is not ours'}")
+    if not there:
+        _add_tunnel(netns, operation)
+    if not there or not there.ifalias:
+        tc.describe_link(netns, name, mark)
+    if not there or not there.up:
+        tc.start_link(netns, name)
+
+
+def _add_tunnel(netns: Netns, operation: Operation) -> None:
+    details = tunnel(operation)
+    try:
+        tc.add_link(netns, operation.text("device"), _MTU, details)
+    except tc.Unsupported as error:
+        module = _MODULES.get(details[0], details[0])
+        raise ProviderError(
+            f"this kernel makes no {details[0]} device: {error.message}", f"modprobe {module}; without it {HERE}"
+        ) from None
+    except ProviderError as error:
+        if "exist" in error.message:
+            raise ProviderError(
+                f"another device has that tunnel already: {error.message}", "take another vni=, key= or session="
+            ) from None
+        raise
+
+
+def tunnel(operation: Operation) -> list[str]:
+    """What stands behind ``ip link add ... type``."""
+    kind, remote = operation.text("kind"), operation.text("remote")
+    number, port = str(operation.number("number")), str(operation.number("port"))
+    six = "ip6" if ":" in remote else ""
+    if kind == TargetKind.VXLAN:
+        return ["vxlan", "id", number, "remote", remote, "dstport", port, "nolearning", "ttl", "64"]
+    if kind == TargetKind.GENEVE:
+        return ["geneve", "id", number, "remote", remote, "dstport", port, "ttl", "64"]
+    # Copies longer than the way allows are to be cut into fragments, not dropped.
+    common = ["remote", remote, *(["ttl", "64"] if six else ["ttl", "64", "nopmtudisc"])]
+    if kind == TargetKind.GRE:
+        return [f"{six}gretap", *common, *(["key", number] if number != "0" else [])]
+    version = (
+        ["erspan_ver", "1", "erspan", str(operation.number("extra"))]
+        if kind == TargetKind.ERSPAN2
+        else ["erspan_ver", "2", "erspan_dir", "ingress", "erspan_hwid", "0"]
+    )
+    return [f"{six}erspan", *common, "seq", "key", number, *version]
+
+
+def _remove_tunnel(netns: Netns, operation: Operation) -> None:
+    device = _named(netns, operation.text("device"))
+    if device and _is_ours(device, operation):
+        tc.delete_link(netns, device.ifname)
+
+
+def _is_ours(device: tc.Link, operation: Operation) -> bool:
+    """By its alias; one of our name and a tunnel's kind without alias is ours, from before a kill."""
+    mark = Mark.parse(device.ifalias)
+    if mark:
+        return mark.session == operation.text("session")
+    half_made = not device.ifalias and not device.up and _OWN_NAME.fullmatch(device.ifname)
+    return bool(half_made) and device.linkinfo.info_kind.removeprefix("ip6") in _KINDS.values()
+
+
+# Looking again
+
+
+def found(step: Step) -> Finding:
+    """What is left of a step.  Raises PrivilegeError."""
+    look = {"hook": _found_hooks, "copy": _found_filter, "tunnel": _found_tunnel}.get(step.do.verb)
+    if look is None:
+        return Finding(Found.UNKNOWN, f"linux does not know {step.do.verb!r}")
+    try:
+        netns = _enter(step.do)
+        return look(netns, step.do) if netns else Finding(Found.ABSENT, "its network namespace is gone")
+    except tc.Gone as error:
+        return Finding(Found.ABSENT, error.message)
+    except PrivilegeError:
+        raise
+    except ProviderError as error:
+        return Finding(Found.UNKNOWN, error.message)
+
+
+def _found_hooks(netns: Netns, operation: Operation) -> Finding:
+    device = _mirrored(netns, operation).ifname
+    if tc.hooked(netns).get(device) != "clsact":
+        return Finding(Found.ABSENT)
+    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device, hook)]
+    cookies = {action.cookie for each in there for action in each.actions}
+    if there and operation.text("session") not in cookies:
+        return Finding(Found.ABSENT, "others have filters on the hooks by now, so they stay")
+    return Finding(Found.THERE)
+
+
+def _found_filter(netns: Netns, operation: Operation) -> Finding:
+    device = _mirrored(netns, operation).ifname
+    there = tc.filters(netns, device, operation.text("hook"))
+    ours = _ours(operation, there)
+    if not ours:
+        robbed = any(each.kind == "bpf" and each.handle == operation.number("handle") for each in there)
+        return Finding(Found.CHANGED, "its cookie is gone") if robbed else Finding(Found.ABSENT)
+    differs = _differs(operation, ours[0])
+    return Finding(Found.CHANGED if differs else Found.THERE, differs)
+
+
+def _differs(operation: Operation, there: tc.Filter) -> str:
+    """What somebody changed about a filter of ours, "" when nothing."""
+    wanted = operation.text("to")
+    action = there.actions[0] if there.actions else tc.Action()
+    checks = (
+        (len(there.actions) != 1, f"it has {len(there.actions)} actions"),
+        ((action.kind, action.mirred_action, action.direction) != ("mirred", "mirror", "egress"), "it copies no more"),
+        (action.to_dev == "*", f"{wanted}, its target, is gone"),
+        (action.to_dev not in ("*", wanted), f"copies go to {action.to_dev}, not {wanted}"),
+        (action.control_action.type != "continue", f"it ends with {action.control_action.type!r}"),
+        ((there.protocol, there.chain) != ("all", 0), f"it sees {there.protocol} of chain {there.chain} only"),
+        (there.program.hex() != operation.text("program"), "its program is another one"),
+    )
+    return "; ".join(text for differs, text in checks if differs)
+
+
+def _found_tunnel(netns: Netns, operation: Operation) -> Finding:
+    device = _named(netns, operation.text("device"))
+    if device is None:
+        return Finding(Found.ABSENT)
+    mark = Mark.parse(device.ifalias)
+    if mark is None or mark.session != operation.text("session"):
+        return Finding(Found.CHANGED, "its alias is gone" if not device.ifalias else "its alias is another one")
+    differs = _tunnel_differs(operation, device) or ("" if device.up else "it is down")
+    return Finding(Found.CHANGED if differs else Found.THERE, differs)
+
+
+def _tunnel_differs(operation: Operation, device: tc.Link) -> str:
+    kind, data = device.linkinfo.info_kind, device.linkinfo.info_data
+    wanted = tunnel(operation)[0]
+    if kind != wanted:
+        return f"it is a {kind or 'NIC'}, not a {wanted}"
+    remote = data.get("remote") or data.get("remote6")
+    if remote != operation.text("remote"):
+        return f"it leads to {remote}"
+    for name, argument in (("id", "number"), ("port", "port")):
+        if name in data and data[name] != operation.number(argument):
+            return f"its {name} is {data[name]}"
+    return ""
+
+
+def copied(step: Step) -> int | None:
+    """Frames that a filter copied; None for other steps and what is gone.  Raises ProviderError, PrivilegeError."""
+    netns = _enter(step.do) if step.do.verb == "copy" else None
+    if netns is None:
+        return None
+    try:
+        device = _mirrored(netns, step.do).ifname
+        ours = _ours(step.do, tc.filters(netns, device, step.do.text("hook")))
+    except tc.Gone:
+        return None
+    stats = [action.stats for each in ours for action in each.actions[:1]]
+    return sum(each.packets - each.overlimits for each in stats) if stats else None
+
+
+# What is left
+
+
+def leftovers(globs: Sequence[str]) -> Iterator[Leftover]:
+    """Ours in every namespace that may be looked into, and strangers' mirrors that lead nowhere.
+
+    Raises ProviderError, PrivilegeError.
+    """
+    for netns in namespaces.census(globs).namespaces:
+        try:
+            yield from _leftovers(netns)
+        except tc.Gone:
+            continue
+
+
+def _leftovers(netns: Netns) -> Iterator[Leftover]:
+    links = {link.ifname: link for link in tc.links(netns)}
+    for device in tc.hooked(netns):
+        for hook in tc.HOOKS if device in links else ():
+            try:
+                there = tc.filters(netns, device, hook)
+            except (tc.Gone, PrivilegeError):
+                raise
+            except ProviderError as error:
+                yield _unread(netns, device, hook, error)
+                continue
+            yield from _left_filters(netns, links[device], hook, there)
+    for link in links.values():
+        yield from _left_device(netns, link)
+
+
+def _unread(netns: Netns, device: str, hook: str, error: ProviderError) -> Leftover:
+    what = f"filters of {device}{_inside(netns)}, {hook}, which cannot be read: {error.message}"
+    return Leftover("linux", what, None, None, f"{_way(netns)}tc filter show dev {device} {hook}")
+
+
+def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[tc.Filter]) -> Iterator[Leftover]:
+    for each in there:
+        mark = _mark(each)
+        nowhere = any(action.kind == "mirred" and action.to_dev == "*" for action in each.actions)
+        if mark is None and not nowhere:
+            continue
+        which = f" handle {each.handle:#x} {each.kind}" if each.handle else ""
+        yield Leftover(
+            "linux",
+            f"mirror of {link.ifname}{_inside(netns)}, {hook}, to {_goals(each)}",
+            mark,
+            _without(netns, link, hook, each, mark) if mark else None,
+            f"{_way(netns)}tc filter del dev {link.ifname} {hook} protocol {each.protocol} pref {each.pref}{which}",
+        )
+
+
+def _without(netns: Netns, link: tc.Link, hook: str, each: tc.Filter, mark: Mark) -> Operation:
+    return Operation.of(
+        "linux",
+        "uncopy",
+        netns=netns.path,
+        inode=netns.inode,
+        index=link.ifindex,
+        device=link.ifname,
+        session=mark.session,
+        hook=hook,
+        handle=each.handle,
+    )
+
+
+def _goals(each: tc.Filter) -> str:
+    names = [action.to_dev for action in each.actions if action.kind == "mirred"]
+    return ", ".join("a device that is gone" if name == "*" else name for name in names)
+
+
+def _left_device(netns: Netns, link: tc.Link) -> Iterator[Leftover]:
+    mark = Mark.parse(link.ifalias)
+    if mark is None:
+        return
+    undo = Operation.of(
+        "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session
+    )
+    what = f"device {link.ifname}{_inside(netns)}"
+    yield Leftover("linux", what, mark, undo, f"{_way(netns)}ip link del dev {link.ifname}")
+
+
+def _inside(netns: Netns) -> str:
+    return f" in {netns.name or netns.path}" if netns.path else ""
+
+
+def _way(netns: Netns) -> str:
+    return f"nsenter --net={netns.path} " if netns.path else ""
