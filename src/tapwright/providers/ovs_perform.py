@@ -44,8 +44,10 @@ def open_mirror(remote: str, do: Operation) -> None:
     want, control = wanted(do), unixctl.control_socket(remote)
     before = _reconfigurations(control)
     fresh = _write(remote, do, want)
+    # One that has just been started has not read its configuration even once.
+    least = before if fresh else 0
     try:
-        _taken_over(remote, want, lambda: not fresh or _reconfigurations(control) > before)
+        _taken_over(remote, want, lambda: _reconfigurations(control) > least)
         if do.text("device"):
             _bring_up(remote, do.text("device"))
         unixctl.command(control, "revalidator/purge")
@@ -75,12 +77,16 @@ def close_mirror(remote: str, operation: Operation) -> bool:
 
 def look(remote: str, step: Step) -> Finding:
     """What the database at `remote` says of `step`.  Raises PrivilegeError, ProviderError."""
-    want = wanted(step.do)
-    names = [name for name in (want.existing, *_spellings(step.do.text("port"))) if name]
-    tables = _ours(remote, step.do, *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)))
+    return _look(remote, step.do)
+
+
+def _look(remote: str, do: Operation) -> Finding:
+    want = wanted(do)
+    names = [name for name in (want.existing, *_spellings(do.text("port"))) if name]
+    tables = _ours(remote, do, *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)))
     if not tables.mirrors and not any(want.ids.items() <= port.external_ids.items() for port in tables.ports):
         return Finding(Found.ABSENT)
-    different = differences(step.do, tables)
+    different = differences(do, tables)
     return Finding(Found.CHANGED, "; ".join(different)) if different else Finding(Found.THERE)
 
 
@@ -103,8 +109,13 @@ def _ours(remote: str, operation: Operation, *more: tuple[str, Sequence[object]]
 def _write(remote: str, do: Operation, want: Wanted) -> bool:
     """One transaction, unless the mirror is there already; whether it was needed."""
     for _ in range(_TRIES):
-        ours = _ours(remote, do)
-        if ours.mirrors or ours.ports:
+        finding = _look(remote, do)
+        if finding.found is Found.CHANGED:
+            raise ProviderError(
+                f"mirror {do.text('name')} of port {do.text('port')} is not as it was made: {finding.detail}",
+                "stop it and open it again",
+            )
+        if finding.found is Found.THERE:
             return False
         tables = _read(remote, do, want)
         _allowed(do, want, tables)
@@ -182,7 +193,7 @@ def _taken_over(remote: str, want: Wanted, reconfigured: Callable[[], bool]) -> 
             raise ProviderError(f"Open vSwitch cannot send copies to {want.port}: {said}")
         return any(row.ofport > 0 for row in rows)
 
-    if not _until(port_works if want.port else reconfigured):
+    if not _until(reconfigured) or (want.port and not _until(port_works)):
         raise ProviderError(
             f"ovs-vswitchd did not take the mirror over within {PATIENCE:g} s",
             "see what it says: its log, ovs-appctl version",
