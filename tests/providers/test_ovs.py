@@ -1,6 +1,7 @@
 """The ovs provider on a real ovsdb-server and ovs-vswitchd."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tapwright.adapters import ovsdb
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology, join
 from tapwright.model import Answer, DeviceKey, Host, Overlay, Port, Role, Snapshot, VmKind, Vnic
-from tapwright.plan.mirrors import Mirror, parse
+from tapwright.plan.mirrors import Mirror, Target, TargetKind, parse
 from tapwright.plan.points import PointKind
 from tapwright.plan.steps import Mark, Operation
 from tapwright.providers.ovs import Ovs
@@ -148,21 +149,31 @@ def test_statistics_count_from_the_port_into_the_switch(switch: OpenVSwitch) -> 
     assert after.tx_packets - before.tx_packets < 10
 
 
-def test_a_port_without_a_device_gets_a_mirror_that_says_why_not(topology: Topology) -> None:
+def test_a_port_without_a_device_is_shown_by_a_mirror(topology: Topology) -> None:
     (point,) = (p for p in Ovs().points(topology) if p.port == "vhost1")
     assert (point.kind, point.vm, point.vnic, point.device) == (PointKind.MIRROR, VM, "vhost1", None)
-    assert point.readable.answer is Answer.NO
+    assert point.readable.answer is Answer.YES
     assert "dpdkvhostuser" in point.readable.reason
-    with pytest.raises(ProviderError, match="mirror is needed"):
-        Ovs().steps(Mirror(point, parse("rspan:7"), Mark("00c0ffee", "1.1.boot", 7)))
+    assert point.changes
+    (step,) = Ovs().steps(Mirror(point, Target(TargetKind.NIC), Mark("00c0ffee", "1.1.boot", 7)))
+    assert step.undo.text("mark") == "tapwright:00c0ffee:1.1.boot:7"
 
 
-def test_a_device_nobody_read_is_offered_with_a_doubt(switch: OpenVSwitch, topology: Topology) -> None:
-    (point,) = (p for p in Ovs().points(topology) if p.port == "vnet1")
+def test_a_device_nobody_read_is_offered_with_a_doubt_and_a_mirror_too(switch: OpenVSwitch, topology: Topology) -> None:
+    point, mirror = (p for p in Ovs().points(topology) if p.port == "vnet1")
     assert (point.kind, point.device, point.device_name) == (PointKind.DEVICE, key(switch, "vnet1"), "vnet1")
     assert point.netns.path
     assert point.readable.answer is Answer.UNKNOWN
     assert list(Ovs().steps(Mirror(point, parse("rspan:7"), Mark("00c0ffee", "1.1.boot", 7)))) == []
+    assert (mirror.kind, mirror.device) == (PointKind.MIRROR, None)
+
+
+def test_a_switch_that_only_others_know_offers_no_mirror(topology: Topology) -> None:
+    """Its database does not answer us, so nobody could open one."""
+    others = replace(topology, switches=tuple(replace(s, providers=("linux",)) for s in topology.switches))
+    mirrors = [p for p in Ovs().points(others) if p.kind is PointKind.MIRROR]
+    assert mirrors
+    assert {p.readable.answer for p in mirrors} == {Answer.NO}
 
 
 def test_unknown_verbs_are_refused() -> None:
