@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from tapwright.adapters.ovsdb import TIMEOUT, ask, connect, socket_path
-from tapwright.adapters.ovsdb_rows import MIRROR_COLUMNS, Tables, tables
+from tapwright.adapters.ovsdb_mirrors import MIRROR_COLUMNS, Tables, tables
 from tapwright.errors import ProviderError
 
 Atom = str | int | bool

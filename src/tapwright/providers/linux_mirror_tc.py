@@ -274,12 +274,13 @@ def found(step: Step) -> Finding:
 
 
 def _found_hooks(netns: Netns, operation: Operation) -> Finding:
+    """There while they are empty or the session's own filters are on them; then they are whoever's uses them."""
     device = _mirrored(netns, operation).ifname
     if tc.hooked(netns).get(device) != "clsact":
         return Finding(Found.ABSENT)
     there = [each for hook in tc.HOOKS for each in tc.filters(netns, device, hook)]
-    cookies = {action.cookie for each in there for action in each.actions}
-    if there and operation.text("session") not in cookies:
+    sessions = {mark.session for each in there if (mark := _mark(each))}
+    if there and operation.text("session") not in sessions:
         return Finding(Found.ABSENT, "others have filters on the hooks by now, so they stay")
     return Finding(Found.THERE)
 
@@ -291,8 +292,11 @@ def _found_filter(netns: Netns, operation: Operation) -> Finding:
     if not ours:
         robbed = any(each.kind == "bpf" and each.handle == operation.number("handle") for each in there)
         return Finding(Found.CHANGED, "its cookie is gone") if robbed else Finding(Found.ABSENT)
-    differs = _differs(operation, ours[0])
-    return Finding(Found.CHANGED if differs else Found.THERE, differs)
+    if differs := _differs(operation, ours[0]):
+        return Finding(Found.CHANGED, differs)
+    # A target that went away is nobody's change of the filter: it has to go like any other.
+    gone = any(action.to_dev == "*" for action in ours[0].actions)
+    return Finding(Found.THERE, f"{operation.text('to')}, its target, is gone" if gone else "")
 
 
 def _differs(operation: Operation, there: tc.Filter) -> str:
@@ -302,7 +306,6 @@ def _differs(operation: Operation, there: tc.Filter) -> str:
     checks = (
         (len(there.actions) != 1, f"it has {len(there.actions)} actions"),
         ((action.kind, action.mirred_action, action.direction) != ("mirred", "mirror", "egress"), "it copies no more"),
-        (action.to_dev == "*", f"{wanted}, its target, is gone"),
         (action.to_dev not in ("*", wanted), f"copies go to {action.to_dev}, not {wanted}"),
         (action.control_action.type != "continue", f"it ends with {action.control_action.type!r}"),
         ((there.protocol, there.chain) != ("all", 0), f"it sees {there.protocol} of chain {there.chain} only"),

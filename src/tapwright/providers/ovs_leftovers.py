@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 from tapwright.adapters.namespaces import Process
 from tapwright.adapters.ovsdb import DEFAULT_REMOTE
-from tapwright.adapters.ovsdb_rows import MirroringPort, MirrorRow, Tables
+from tapwright.adapters.ovsdb_mirrors import MirroringPort, MirrorRow, Tables
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.ovs_mirror import MARK, STEP, UNDO
 

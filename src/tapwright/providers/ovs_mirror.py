@@ -1,4 +1,4 @@
-"""Pure: mirrors on Open vSwitch as rows of its database; what a step writes there, and what differs from it later.
+"""Pure: mirrors on Open vSwitch as steps, and what each writes into its database.
 
 A mirror is one step and one transaction: a row of Mirror, and where its target needs one a port
 with its interface.  Each carries the session's mark and the step's name in its external ids, and
@@ -8,13 +8,10 @@ by these alone it is found again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from tapwright.adapters.ovsdb_rows import MirrorRow, Tables
-from tapwright.adapters.ovsdb_transact import Operation as Change
-from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
+from tapwright.adapters.ovsdb_transact import a_map
 from tapwright.errors import ProviderError, UsageError
 from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse
 from tapwright.plan.steps import Operation, Step
@@ -28,8 +25,6 @@ DO, UNDO = "mirror", "unmirror"
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LEAST_SNAPLEN, _MOST_SNAPLEN = 14, 65535
-_OWN_MTU = 9216
-"""Of our own device at least: else Open vSwitch gives it the smallest of the bridge, and a kernel cuts off at it."""
 
 
 def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
@@ -189,137 +184,3 @@ def _options(target: Target, direction: Direction) -> dict[str, str]:
         # One tunnel has one direction bit: 1 is "leaves the switch", 0 "enters it", and what both ways share.
         options |= {"erspan_ver": "2", "erspan_dir": str(int(direction is Direction.IN)), "erspan_hwid": "0x0"}
     return options
-
-
-def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
-    """The transaction that opens the mirror, in a database of which `tables` was read.
-
-    It happens only where the bridge and its mirrors are as they were read.  `mtu` is the mirrored port's.
-    Raises ProviderError where a port is not there.
-    """
-    want, bridge = wanted(do), tables.bridges[0]
-    mirrored = port_called(tables, do.text("port"))
-    guard = {
-        "op": "wait", "timeout": 0, "table": "Bridge", "columns": ["name", "mirrors"], "until": "==",
-        "where": [["_uuid", "==", uuid(bridge.uuid)], ["ports", "includes", uuid(mirrored)]],
-        "rows": [{"name": bridge.name, "mirrors": a_set(*map(uuid, bridge.mirrors))}],
-    }  # fmt: skip
-    mutations: list[object] = [["mirrors", "insert", a_set(named("mirror"))]]
-    if want.port:
-        mutations.append(["ports", "insert", a_set(named("port"))])
-    output = named("port") if want.port else uuid(port_called(tables, want.existing)) if want.existing else None
-    return [
-        guard,
-        *(_port_rows(want, mtu) if want.port else ()),
-        {"op": "insert", "table": "Mirror", "uuid-name": "mirror", "row": _mirror_row(do, want, mirrored, output)},
-        {
-            "op": "mutate", "table": "Bridge", "where": [["_uuid", "==", uuid(bridge.uuid)]], "mutations": mutations,
-        },
-        {"op": "comment", "comment": f"tapwright: mirror {do.text('name')} of {do.text('port')}"},
-    ]  # fmt: skip
-
-
-def port_called(tables: Tables, name: str) -> str:
-    """The id of the port of that name, or of the bond that a member ``bond0/eth1`` belongs to.
-
-    Raises ProviderError when it is gone.
-    """
-    port = tables.port(name) or tables.port(name.partition("/")[0])
-    if port is None:
-        raise ProviderError(f"there is no port {name} any more")
-    return port.uuid
-
-
-def _port_rows(want: Wanted, mtu: int) -> Iterator[Change]:
-    ids = a_map(want.ids)
-    row: dict[str, Any] = {
-        "name": want.port, "type": want.kind, "options": a_map(want.options), "external_ids": ids,
-    }  # fmt: skip
-    if want.kind == "internal":
-        row["mtu_request"] = max(mtu, _OWN_MTU)
-    yield {"op": "insert", "table": "Interface", "uuid-name": "interface", "row": row}
-    port = {"name": want.port, "interfaces": named("interface"), "external_ids": ids}
-    yield {"op": "insert", "table": "Port", "uuid-name": "port", "row": port}
-
-
-def _mirror_row(do: Operation, want: Wanted, mirrored: str, output: object) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": do.text("name"), "external_ids": a_map(want.ids)}
-    if want.from_vm:
-        row["select_src_port"] = uuid(mirrored)
-    if want.to_vm:
-        row["select_dst_port"] = uuid(mirrored)
-    if output:
-        row["output_port"] = output
-    if want.vlan:
-        row["output_vlan"] = want.vlan
-    if want.snaplen:
-        row["snaplen"] = want.snaplen
-    return row
-
-
-def removals(tables: Tables) -> list[Change]:
-    """The transaction that takes these mirrors and ports off whatever bridge has them; their rows vanish with that."""
-    return [
-        *(_removal("mirrors", mirror.uuid) for mirror in tables.mirrors),
-        *(_removal("ports", port.uuid) for port in tables.ports),
-    ]
-
-
-def _removal(column: str, row: str) -> Change:
-    members = a_set(uuid(row))
-    where, mutations = [[column, "includes", members]], [[column, "delete", members]]
-    return {"op": "mutate", "table": "Bridge", "where": where, "mutations": mutations}
-
-
-def differences(do: Operation, tables: Tables) -> list[str]:
-    """What is not as `do` wrote it, in words; `tables` has the rows of ours and the ports that they name."""
-    want = wanted(do)
-    mirror = next((m for m in tables.mirrors if want.ids.items() <= m.external_ids.items()), None)
-    told = ["the mirror's row is gone"] if mirror is None else list(_in_mirror(do, want, mirror, tables))
-    return told + (list(_in_port(want, tables)) if want.port else [])
-
-
-def _in_mirror(do: Operation, want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[str]:
-    try:
-        mirrored = frozenset({port_called(tables, do.text("port"))})
-    except ProviderError:
-        yield f"the mirrored port {do.text('port')} is gone"
-        return
-    if mirror.name != do.text("name"):
-        yield f"the mirror's name is {mirror.name!r}"
-    if mirror.select_all or mirror.vlans:
-        yield "it selects all ports" if mirror.select_all else "it selects VLANs"
-    for column, asked, found in (
-        ("select_src_port", want.from_vm, mirror.sources),
-        ("select_dst_port", want.to_vm, mirror.destinations),
-    ):
-        if found != (mirrored if asked else frozenset()):
-            yield f"{column} is another one"
-    output = tables.port(want.port or want.existing)
-    if not mirror.output_port and (want.port or want.existing):
-        yield "its output port is gone"
-    elif mirror.output_port and (output is None or output.uuid != mirror.output_port):
-        yield "output_port is another one"
-    if mirror.output_vlan != want.vlan:
-        yield f"output_vlan is {mirror.output_vlan}"
-    if mirror.snaplen != want.snaplen:
-        yield f"snaplen is {mirror.snaplen}"
-
-
-def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
-    port = next((p for p in tables.ports if want.ids.items() <= p.external_ids.items()), None)
-    row = next((i for i in tables.interfaces if want.ids.items() <= i.external_ids.items()), None)
-    if port is None or row is None:
-        yield f"port {want.port} is gone"
-        return
-    if port.name != want.port or port.interfaces != (row.uuid,):
-        yield f"port {want.port} is another one"
-    if port.tag is not None:
-        yield f"port {want.port} has the tag {port.tag}"
-    if row.type != want.kind:
-        yield f"the type of {want.port} is {row.type!r}"
-    for key in sorted(row.options.keys() | want.options.keys()):
-        if row.options.get(key) != want.options.get(key):
-            yield f"{key} of {want.port} is {row.options.get(key, '')!r}"
-    if row.error or row.ofport < 0:
-        yield f"port {want.port} does not work: {row.error or 'ovs-vswitchd could not add it'}"

@@ -13,21 +13,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from tapwright.adapters import command, ovsdb, unixctl
-from tapwright.adapters.ovsdb_rows import Tables
+from tapwright.adapters.ovsdb_mirrors import Tables
 from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
 from tapwright.errors import ProviderError, TapwrightError
 from tapwright.plan.steps import Finding, Found, Operation, Step
-from tapwright.providers.ovs_mirror import (
-    Wanted,
-    carries,
-    changes,
-    differences,
-    identity,
-    port_called,
-    removals,
-    wanted,
-)
-from tapwright.providers.ovs_preflight import room
+from tapwright.providers.ovs_changes import allowed, changes, differences, removals, spellings
+from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
 
 PATIENCE = 5.0
 """Seconds in which ovs-vswitchd has to take over what was written."""
@@ -82,7 +73,7 @@ def look(remote: str, step: Step) -> Finding:
 
 def _look(remote: str, do: Operation) -> Finding:
     want = wanted(do)
-    names = [name for name in (want.existing, *_spellings(do.text("port"))) if name]
+    names = [name for name in (want.existing, *spellings(do.text("port"))) if name]
     tables = _ours(remote, do, *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)))
     if not tables.mirrors and not any(want.ids.items() <= port.external_ids.items() for port in tables.ports):
         return Finding(Found.ABSENT)
@@ -118,7 +109,7 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
         if finding.found is Found.THERE:
             return False
         tables = _read(remote, do, want)
-        _allowed(do, want, tables)
+        allowed(do, want, tables)
         try:
             transact(remote, changes(do, tables, max((row.mtu for row in tables.interfaces), default=0)))
         except Outdated:
@@ -132,56 +123,13 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
 
 def _read(remote: str, do: Operation, want: Wanted) -> Tables:
     """The bridge, and the ports and interfaces that the mirror names."""
-    names = [name for name in (want.port, want.existing, *_spellings(do.text("port"))) if name]
+    names = [name for name in (want.port, want.existing, *spellings(do.text("port"))) if name]
     return select(
         remote,
         ("Bridge", [["_uuid", "==", uuid(do.text("bridge"))]]),
         *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)),
         *(("Interface", [["name", "==", name]]) for name in dict.fromkeys(names)),
     )
-
-
-def _spellings(port: str) -> tuple[str, ...]:
-    """A port's name, and the bond's where it is that of a member: ``bond0/eth1``."""
-    return tuple(dict.fromkeys((port, port.partition("/")[0])))
-
-
-def _allowed(do: Operation, want: Wanted, tables: Tables) -> None:
-    """Raise ProviderError where this mirror would deliver nothing, or harm the switch."""
-    port = do.text("port")
-    if not tables.bridges:
-        raise ProviderError(f"the switch of port {port} is gone")
-    bridge = tables.bridges[0]
-    mirrored = next(row for row in tables.ports if row.uuid == port_called(tables, port))
-    if full := room(len(bridge.mirrors)):
-        raise ProviderError(f"no mirror of port {port} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
-    if want.snaplen and want.tunnel and bridge.datapath_type == "netdev":
-        raise ProviderError(
-            f"frames cut to {want.snaplen} bytes cannot be sent to {do.text('target')}: Open vSwitch's userspace "
-            "datapath cuts them after it wrapped them, and nothing arrives",
-            "leave -s out, or capture --point mirror -s and send the file",
-        )
-    if want.port and (tables.port(want.port) or any(row.name == want.port for row in tables.interfaces)):
-        raise ProviderError(f"{want.port} is a port already, of another switch or of somebody else's")
-    if want.vlan and mirrored.tag == want.vlan:
-        raise ProviderError(
-            f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
-        )
-    for name in (port, want.existing) if want.existing else (port,):
-        if port_called(tables, name) not in bridge.ports:
-            raise ProviderError(f"port {name} is not on {bridge.name}, and a mirror does not leave its bridge")
-    if want.existing:
-        _harmless(want.existing, bridge.name, tables)
-
-
-def _harmless(output: str, bridge: str, tables: Tables) -> None:
-    """A port that takes copies carries nothing else: not one on which the switch's own traffic depends."""
-    kind = next((row.type for row in tables.interfaces if row.name == output), "")
-    if output == bridge or kind in ("patch", "vxlan", "geneve", "gre", "erspan", "ip6gre", "ip6erspan"):
-        raise ProviderError(
-            f"copies cannot go to port {output}: as long as they do it carries nothing else, and the switch needs it",
-            "send them to a device or a collector's port of their own",
-        )
 
 
 def _taken_over(remote: str, want: Wanted, reconfigured: Callable[[], bool]) -> None:

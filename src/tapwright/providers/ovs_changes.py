@@ -1,0 +1,199 @@
+"""Pure: the transactions that open and close a mirror, where they may happen, and what differs from them later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirrorRow, Tables
+from tapwright.adapters.ovsdb_transact import Operation as Change
+from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
+from tapwright.errors import ProviderError
+from tapwright.plan.steps import Operation
+from tapwright.providers.ovs_mirror import Wanted, wanted
+from tapwright.providers.ovs_preflight import room
+
+_OWN_MTU = 9216
+"""Of our own device at least: else Open vSwitch gives it the smallest of the bridge, and a kernel cuts off at it."""
+
+
+def spellings(port: str) -> tuple[str, ...]:
+    """A port's name, and the bond's where it is that of a member: ``bond0/eth1``."""
+    return tuple(dict.fromkeys((port, port.partition("/")[0])))
+
+
+def allowed(do: Operation, want: Wanted, tables: Tables) -> None:
+    """Raise ProviderError where the mirror of `do` would deliver nothing, or harm the switch."""
+    port = do.text("port")
+    if not tables.bridges:
+        raise ProviderError(f"the switch of port {port} is gone")
+    bridge = tables.bridges[0]
+    if full := room(len(bridge.mirrors)):
+        raise ProviderError(f"no mirror of port {port} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
+    for name in filter(None, (port, want.existing)):
+        if port_called(tables, name) not in bridge.ports:
+            raise ProviderError(f"port {name} is not on {bridge.name}, and a mirror does not leave its bridge")
+    _delivers(do, want, bridge, tables)
+    if want.existing:
+        _harmless(want.existing, bridge.name, tables)
+
+
+def _delivers(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tables) -> None:
+    port = do.text("port")
+    if want.snaplen and want.tunnel and bridge.datapath_type == "netdev":
+        raise ProviderError(
+            f"frames cut to {want.snaplen} bytes cannot be sent to {do.text('target')}: Open vSwitch's userspace "
+            "datapath cuts them after it wrapped them, and nothing arrives",
+            "leave -s out, or capture --point mirror -s and send the file",
+        )
+    if want.port and (tables.port(want.port) or any(row.name == want.port for row in tables.interfaces)):
+        raise ProviderError(f"{want.port} is a port already, of another switch or of somebody else's")
+    mirrored = port_called(tables, port)
+    if want.vlan and want.vlan in (row.tag for row in tables.ports if row.uuid == mirrored):
+        raise ProviderError(
+            f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
+        )
+
+
+def _harmless(output: str, bridge: str, tables: Tables) -> None:
+    """A port that takes copies carries nothing else: not one on which the switch's own traffic depends."""
+    kind = next((row.type for row in tables.interfaces if row.name == output), "")
+    if output == bridge or kind in ("patch", "vxlan", "geneve", "gre", "erspan", "ip6gre", "ip6erspan"):
+        raise ProviderError(
+            f"copies cannot go to port {output}: as long as they do it carries nothing else, and the switch needs it",
+            "send them to a device or a collector's port of their own",
+        )
+
+
+def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
+    """The transaction that opens the mirror, in a database of which `tables` was read.
+
+    It happens only where the bridge and its mirrors are as they were read.  `mtu` is the mirrored port's.
+    Raises ProviderError where a port is not there.
+    """
+    want, bridge = wanted(do), tables.bridges[0]
+    mirrored = port_called(tables, do.text("port"))
+    guard = {
+        "op": "wait", "timeout": 0, "table": "Bridge", "columns": ["name", "mirrors"], "until": "==",
+        "where": [["_uuid", "==", uuid(bridge.uuid)], ["ports", "includes", uuid(mirrored)]],
+        "rows": [{"name": bridge.name, "mirrors": a_set(*map(uuid, bridge.mirrors))}],
+    }  # fmt: skip
+    mutations: list[object] = [["mirrors", "insert", a_set(named("mirror"))]]
+    if want.port:
+        mutations.append(["ports", "insert", a_set(named("port"))])
+    output = named("port") if want.port else uuid(port_called(tables, want.existing)) if want.existing else None
+    return [
+        guard,
+        *(_port_rows(want, mtu) if want.port else ()),
+        {"op": "insert", "table": "Mirror", "uuid-name": "mirror", "row": _mirror_row(do, want, mirrored, output)},
+        {
+            "op": "mutate", "table": "Bridge", "where": [["_uuid", "==", uuid(bridge.uuid)]], "mutations": mutations,
+        },
+        {"op": "comment", "comment": f"tapwright: mirror {do.text('name')} of {do.text('port')}"},
+    ]  # fmt: skip
+
+
+def port_called(tables: Tables, name: str) -> str:
+    """The id of the port of that name, or of the bond that a member ``bond0/eth1`` belongs to.
+
+    Raises ProviderError when it is gone.
+    """
+    port = next((port for spelling in spellings(name) if (port := tables.port(spelling))), None)
+    if port is None:
+        raise ProviderError(f"there is no port {name} any more")
+    return port.uuid
+
+
+def _port_rows(want: Wanted, mtu: int) -> Iterator[Change]:
+    ids = a_map(want.ids)
+    row: dict[str, Any] = {
+        "name": want.port, "type": want.kind, "options": a_map(want.options), "external_ids": ids,
+    }  # fmt: skip
+    if want.kind == "internal":
+        row["mtu_request"] = max(mtu, _OWN_MTU)
+    yield {"op": "insert", "table": "Interface", "uuid-name": "interface", "row": row}
+    port = {"name": want.port, "interfaces": named("interface"), "external_ids": ids}
+    yield {"op": "insert", "table": "Port", "uuid-name": "port", "row": port}
+
+
+def _mirror_row(do: Operation, want: Wanted, mirrored: str, output: object) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": do.text("name"), "external_ids": a_map(want.ids)}
+    if want.from_vm:
+        row["select_src_port"] = uuid(mirrored)
+    if want.to_vm:
+        row["select_dst_port"] = uuid(mirrored)
+    if output:
+        row["output_port"] = output
+    if want.vlan:
+        row["output_vlan"] = want.vlan
+    if want.snaplen:
+        row["snaplen"] = want.snaplen
+    return row
+
+
+def removals(tables: Tables) -> list[Change]:
+    """The transaction that takes these mirrors and ports off whatever bridge has them; their rows vanish with that."""
+    return [
+        *(_removal("mirrors", mirror.uuid) for mirror in tables.mirrors),
+        *(_removal("ports", port.uuid) for port in tables.ports),
+    ]
+
+
+def _removal(column: str, row: str) -> Change:
+    members = a_set(uuid(row))
+    where, mutations = [[column, "includes", members]], [[column, "delete", members]]
+    return {"op": "mutate", "table": "Bridge", "where": where, "mutations": mutations}
+
+
+def differences(do: Operation, tables: Tables) -> list[str]:
+    """What is not as `do` wrote it, in words; `tables` has the rows of ours and the ports that they name."""
+    want = wanted(do)
+    mirror = next((m for m in tables.mirrors if want.ids.items() <= m.external_ids.items()), None)
+    told = ["the mirror's row is gone"] if mirror is None else list(_in_mirror(do, want, mirror, tables))
+    return told + (list(_in_port(want, tables)) if want.port else [])
+
+
+def _in_mirror(do: Operation, want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[str]:
+    try:
+        mirrored = frozenset({port_called(tables, do.text("port"))})
+    except ProviderError:
+        yield f"the mirrored port {do.text('port')} is gone"
+        return
+    if mirror.name != do.text("name"):
+        yield f"the mirror's name is {mirror.name!r}"
+    if mirror.select_all or mirror.vlans:
+        yield "it selects all ports" if mirror.select_all else "it selects VLANs"
+    for column, asked, found in (
+        ("select_src_port", want.from_vm, mirror.sources),
+        ("select_dst_port", want.to_vm, mirror.destinations),
+    ):
+        if found != (mirrored if asked else frozenset()):
+            yield f"{column} is another one"
+    output = tables.port(want.port or want.existing)
+    if not mirror.output_port and (want.port or want.existing):
+        yield "its output port is gone"
+    elif mirror.output_port and (output is None or output.uuid != mirror.output_port):
+        yield "output_port is another one"
+    if mirror.output_vlan != want.vlan:
+        yield f"output_vlan is {mirror.output_vlan}"
+    if mirror.snaplen != want.snaplen:
+        yield f"snaplen is {mirror.snaplen}"
+
+
+def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
+    port = next((p for p in tables.ports if want.ids.items() <= p.external_ids.items()), None)
+    row = next((i for i in tables.interfaces if want.ids.items() <= i.external_ids.items()), None)
+    if port is None or row is None:
+        yield f"port {want.port} is gone"
+        return
+    if port.name != want.port or port.interfaces != (row.uuid,):
+        yield f"port {want.port} is another one"
+    if port.tag is not None:
+        yield f"port {want.port} has the tag {port.tag}"
+    if row.type != want.kind:
+        yield f"the type of {want.port} is {row.type!r}"
+    for key in sorted(row.options.keys() | want.options.keys()):
+        if row.options.get(key) != want.options.get(key):
+            yield f"{key} of {want.port} is {row.options.get(key, '')!r}"
+    if row.error or row.ofport < 0:
+        yield f"port {want.port} does not work: {row.error or 'ovs-vswitchd could not add it'}"
