@@ -5,20 +5,20 @@ A new provider is one more entry in worlds.py.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import msgspec
 import pytest
 
-from conformance.worlds import WORLDS
+from conformance.worlds import WORLDS, World
 from tapwright import providers
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology, join
 from tapwright.model import Answer, DeviceKey, Host, Role, Snapshot
-from tapwright.plan.mirrors import Mirror, parse
+from tapwright.plan.mirrors import Mirror, Place, parse
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.steps import Mark, Operation
+from tapwright.plan.steps import Mark, Operation, Step
 from tapwright.providers.base import Provider
 
 pytestmark = pytest.mark.root
@@ -27,9 +27,14 @@ MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
 @pytest.fixture(scope="module", params=WORLDS)
-def provider(request: pytest.FixtureRequest) -> Iterator[Provider]:
-    with WORLDS[request.param]() as provider:
-        yield provider
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    with WORLDS[request.param]() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def provider(world: World) -> Provider:
+    return world.provider
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,7 @@ def test_every_provider_has_a_world() -> None:
 
 
 def test_its_name_is_its_key(provider: Provider, request: pytest.FixtureRequest) -> None:
-    assert provider.name == request.node.callspec.params["provider"]
+    assert provider.name == request.node.callspec.params["world"]
 
 
 def test_probe_says_yes_and_how_it_knows(provider: Provider) -> None:
@@ -146,24 +151,46 @@ def test_points_say_who_offers_them_and_what_they_see(provider: Provider, points
     assert all(point.readable.reason for point in points if point.readable.answer is not Answer.YES)
 
 
-def mirror(point: Point) -> Mirror:
-    return Mirror(point, parse("nic:nowhere"), Mark("00c0ffee", "1.1.boot", 0))
+def mirror(point: Point, free: Place) -> Mirror:
+    return Mirror(point, parse(f"nic:{free.device_name}"), Mark("00c0ffee", "1.1.boot", 0), free)
 
 
-def test_a_device_that_is_read_changes_nothing(provider: Provider, points: tuple[Point, ...]) -> None:
-    readers = [point for point in points if point.kind in (PointKind.DEVICE, PointKind.GUEST)]
+def test_a_device_that_is_read_changes_nothing(points: tuple[Point, ...]) -> None:
+    readers = [point for point in points if point.kind is not PointKind.MIRROR]
     assert all(point.device for point in readers)
-    assert [step for point in readers for step in (*provider.steps(mirror(point)), *point.changes)] == []
+    assert [change for point in readers for change in point.changes] == []
 
 
-def test_what_opens_a_point_can_be_done_twice_and_undone_twice(provider: Provider, points: tuple[Point, ...]) -> None:
-    """As after a crash, when nobody knows how far it came."""
-    for point in points:
-        if point.readable.answer is Answer.NO:
-            continue
-        for step in provider.steps(mirror(point)):
-            for operation in (step.do, step.do, step.undo, step.undo):
-                provider.perform(operation)
+def test_a_mirror_says_what_it_changes(points: tuple[Point, ...]) -> None:
+    assert all(point.changes for point in points if point.kind is PointKind.MIRROR)
+
+
+def test_what_opens_a_mirror_can_be_done_twice_and_undone_twice(world: World, points: tuple[Point, ...]) -> None:
+    """As after a crash, when nobody knows how far it came; and the world is as before."""
+    mirrored = [point for point in points if point.kind in MIRRORED and point.readable.answer is not Answer.NO]
+    opened = [steps for point in mirrored if (steps := steps_of(world, point))]
+    assert bool(opened) == bool(world.free.device_name)
+    for steps in opened:
+        before = world.look()
+        for step in steps:
+            perform(world.provider, step.do, step.do)
+        assert world.look() != before
+        for step in reversed(steps):
+            perform(world.provider, step.undo, step.undo)
+        assert world.look() == before
+
+
+MIRRORED = (PointKind.DEVICE, PointKind.MIRROR)
+"""Points whose frames some provider may be asked to copy."""
+
+
+def steps_of(world: World, point: Point) -> Sequence[Step]:
+    return world.provider.steps(mirror(point, world.free)) if world.free.device_name else ()
+
+
+def perform(provider: Provider, *operations: Operation) -> None:
+    for operation in operations:
+        provider.perform(operation)
 
 
 def test_it_offers_nothing_for_an_empty_host(provider: Provider) -> None:

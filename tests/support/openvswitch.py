@@ -1,6 +1,7 @@
 """A real Open vSwitch: ovsdb-server and ovs-vswitchd of its own, userspace datapath."""
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
+_CHANGES_BY_ITSELF = re.compile(r"^(statistics|status|db_version|link_resets) .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class OpenVSwitch:
     def environment(self) -> Mapping[str, str]:
         folders = ("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR")
         return {**os.environ, **{name: str(self.folder) for name in folders}}
+
+    def dump(self) -> str:
+        """All that `ovs-vsctl list` says, but for what changes by itself."""
+        tables = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
+        return _CHANGES_BY_ITSELF.sub("", "\n".join(self.vsctl("list", table) for table in tables))
 
     def wait_for(self, table: str, record: str, column: str, value: str) -> None:
         """Until ovs-vswitchd has published a value; `ovs-vsctl wait-until` fails after its timeout."""
