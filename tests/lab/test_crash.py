@@ -22,10 +22,12 @@ TAPWRIGHT = [sys.executable, "-m", "tapwright"]
         (["bridge", "every"], 40),
         (["ovs", "every"], 60),
         (["nat", "every"], 50),
+        (["ovn", "every"], 100),
         (["bridge", "down"], 10),
         (["ovs", "down"], 10),
         (["overlay", "random", str(random.randrange(1 << 30)), "20"], 20),
         (["ovs", "random", str(random.randrange(1 << 30)), "20"], 20),
+        (["ovn", "random", str(random.randrange(1 << 30)), "10"], 10),
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import time
 from ipaddress import ip_address
 from pathlib import Path
@@ -130,6 +131,30 @@ def test_geneve_between_two_open_vswitches(ends) -> None:
         assert {int.from_bytes(f[46:49]) for f in tunnelled} == {5001}
 
 
+def test_ovn(ends) -> None:
+    with Lab.up("ovn") as lab:
+        talk = ends(lab)
+        uplink = talk.sniff("s1", "uplink0")
+        for address in ("10.0.0.13", "10.0.0.12"):
+            for _ in range(10):  # the first packet is lost while the switch learns where its peer is
+                if talk.reaches("web", address):
+                    break
+            else:
+                pytest.fail(f"no answer from {address}")
+        tunnelled = [f for f in uplink.frames() if addresses_of(f)[0] and f[36:38] == (6081).to_bytes(2)]
+        assert {addresses_of(f) for f in tunnelled} == {("172.31.0.11", "172.31.0.12"), ("172.31.0.12", "172.31.0.11")}
+        shown = lab.exec("central", ["ovn-nbctl", "show"]).stdout
+        assert all(f"(aka {name})" in shown for name in ("web", "cache", "db"))
+        chassis = lab.exec("s2", ["ovn-sbctl", "--bare", "--columns=name", "list", "Chassis"]).stdout.split()
+        assert set(chassis) == {f"{lab.name}-s1", f"{lab.name}-s2"}
+        assert status.status(lab.name).faults == ()
+        pid = int((lab.folder("s2") / "ovn-controller.pid").read_text())
+        os.kill(pid, signal.SIGKILL)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.01)
+        assert status.status(lab.name).faults == ("ovn-controller of s2 is not running",)
+
+
 def test_ipv6_where_it_is_asked_for(ends) -> None:
     text = """
     [servers.s1.switches.br0]
@@ -230,7 +255,8 @@ def test_a_lab_that_fails_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("topology", "package"), [("ovs", "openvswitch-switch"), ("nat", "nftables"), ("qemu", "openvswitch-switch")]
+    ("topology", "package"),
+    [("ovs", "openvswitch-switch"), ("ovn", "openvswitch-switch"), ("nat", "nftables"), ("qemu", "openvswitch-switch")],
 )
 def test_a_missing_program_names_its_package(
     topology: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -28,9 +28,22 @@ switches = { br0 = { overlay = { vni = 7 } } }
 nics = [{ on = "s1/br0", addresses = ["10.0.0.1/24"] }]
 """
 
+CLOUD = """
+[fabrics.wire]
+mtu = 1558
+[servers.s1]
+uplink = { fabric = "wire", switch = "br-phy", address = "172.31.0.1/24" }
+switches = { br-phy = { kind = "ovs" }, br-int = { kind = "ovs", logical = "net0" } }
+[vms.web]
+nics = [{ on = "s1/br-int", addresses = ["10.0.0.1/24"] }]
+[machines.central]
+nics = [{ on = "wire", addresses = ["172.31.0.9/24"] }]
+ovn_central = true
+"""
+
 
 def test_the_shipped_topologies_are_sound_and_say_what_they_are() -> None:
-    assert set(shipped()) == {"bridge", "ovs", "overlay", "routed", "nat", "qemu"}
+    assert set(shipped()) == {"bridge", "ovs", "overlay", "ovn", "routed", "nat", "qemu"}
     for name in shipped():
         topology = load(name)
         assert topology.name == name
@@ -105,6 +118,23 @@ FAULTS = {
     ),
     "VNI too large": (OVERLAY.replace("vni = 7", "vni = 16777216"), "<= 16777215 - at `switches[...].overlay.vni`"),
     "fabric too narrow": (OVERLAY.replace("1550", "1549"), "needs fabrics.wire to have 1550 or more"),
+    "OVN on a bridge": (CLOUD.replace('{ kind = "ovs", logical', "{ logical"), "only an ovs switch without an overlay"),
+    "OVN twice on a server": (
+        CLOUD.replace('br-phy = { kind = "ovs" }', 'br-phy = { kind = "ovs", logical = "net1" }'),
+        "servers.s1: a chassis has one integration bridge",
+    ),
+    "OVN without VTEP": (CLOUD.replace(', address = "172.31.0.1/24"', ""), "OVN needs an uplink with an address"),
+    "OVN without its databases": (
+        CLOUD.replace("ovn_central = true", ""),
+        "needs a machine with ovn_central and an address on wire",
+    ),
+    "OVN in two places": (
+        CLOUD + "[machines.other]\nnics = [{ on = 'wire' }]\novn_central = true",
+        "one machine with ovn_central",
+    ),
+    "OVN in a VM": (SMALL + "ovn_central = true", "runs on a machine in a fabric, not in a VM"),
+    "OVN and a VLAN": (CLOUD.replace('on = "s1/br-int"', "vlan = 5, on = 's1/br-int'"), "logical switch has none"),
+    "fabric too narrow for OVN": (CLOUD.replace("1558", "1557"), "needs fabrics.wire to have 1558 or more"),
     "talk to nobody": (with_vm("[[talks]]\nfrom = 'web'\nto = 'db'"), "talks[0]: no VM or machine named 'db'"),
     "talk without address": (
         with_vm("[vms.db]\nnics = [{ on = 's1/br0' }]\n[[talks]]\nfrom = 'web'\nto = 'db'"),

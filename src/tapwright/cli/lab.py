@@ -23,6 +23,7 @@ Topologies:
   bridge     one server, a Linux bridge, three VMs
   ovs        one server, Open vSwitch, four VMs, a VLAN
   overlay    two servers, VXLAN, two tenants with the same addresses
+  ovn        two servers of an OVN cloud, Geneve, a collector
   routed     two subnets behind one gateway
   nat        a NAT gateway and an outside network
   qemu       two real guests, on a bridge and on Open vSwitch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tapwright.adapters import command
-from tapwright.lab import chatter, guests, image, libvirtd, links, netns, openvswitch, processes, store
+from tapwright.lab import chatter, guests, image, libvirtd, links, netns, openvswitch, ovn, processes, store
 from tapwright.lab.plan import MachineNode, Node, Plan, ServerNode
 
 Report = Callable[[str], None]
@@ -17,6 +17,8 @@ def require(plan: Plan) -> None:
     command.find("ip")
     if any(server.has_ovs for server in plan.servers):
         openvswitch.require()
+    if plan.ovn_central:
+        ovn.require()
     if any(machine.spec.masquerade for machine in plan.machines):
         command.find("nft")
     if plan.guests:
@@ -48,8 +50,13 @@ def build(record: store.Record, report: Report, *, traffic: bool) -> None:
     for machine in plan.machines:
         if machine.spec.masquerade:
             _masquerade(machine, env)
+    if plan.ovn_central:
+        report(f"OVN's databases and northd on {plan.ovn_central.name}")
+        ovn.start_central(plan, plan.ovn_central, store.folder(plan.lab) / plan.ovn_central.name, env)
     for server in plan.servers:
         _server(plan, server, env, report, traffic)
+    if plan.ovn_central:
+        ovn.await_ready(store.folder(plan.lab) / plan.ovn_central.name, env)
     if traffic:
         report("traffic")
         chatter.start(plan, store.folder(plan.lab), env)
@@ -63,7 +70,11 @@ def daemons(plan: Plan) -> Iterator[str]:
         names: tuple[str, ...] = openvswitch.PID_FILES if server.has_ovs else ()
         if plan.guests_of(server) and _libvirt(server):
             names += ("libvirtd.pid",)
+        if server.integration:
+            names += ovn.CHASSIS_PID_FILES
         yield from (f"{server.name}/{name}" for name in names)
+    if plan.ovn_central:
+        yield from (f"{plan.ovn_central.name}/{name}" for name in ovn.CENTRAL_PID_FILES)
 
 
 def undo(lab: str) -> None:
@@ -85,6 +96,8 @@ def _server(plan: Plan, server: ServerNode, env: Mapping[str, str], report: Repo
         report(f"Open vSwitch on {server.name}")
         openvswitch.start(plan, server, folder, env)
         netns.ip(links.late_lines(server), env, server.netns)
+    if server.integration:
+        ovn.start_controller(plan, server, folder, env)
     if plan.guests_of(server):
         _guests(plan, server, env, report, traffic)
 

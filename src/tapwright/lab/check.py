@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ipaddress import ip_address, ip_interface
 
 from tapwright.errors import UsageError
-from tapwright.lab.topology import OVERLAY_HEADERS, Machine, Nic, Overlay, Server, Switch, Topology
+from tapwright.lab.topology import OVERLAY_HEADERS, OVN_HEADERS, Machine, Nic, Overlay, Server, Switch, Topology
 
 
 def check(topology: Topology) -> None:
@@ -24,6 +24,7 @@ def _faults(topology: Topology) -> Iterator[str]:
     for name, server in topology.servers.items():
         yield from (f"servers.{name}: {fault}" for fault in _server(topology, server))
     yield from _overlays(topology)
+    yield from _ovn(topology)
     for table, machines in (("vms", topology.vms), ("machines", topology.machines)):
         for name, machine in machines.items():
             yield from (f"{table}.{name}: {fault}" for fault in _machine(topology, machine, table == "vms"))
@@ -72,6 +73,30 @@ def _overlay(server: Server, switch: Switch, overlay: Overlay, size: int) -> Ite
         yield "no other switch has this overlay"
 
 
+def _ovn(topology: Topology) -> Iterator[str]:
+    centrals = [machine for machine in topology.machines.values() if machine.ovn_central]
+    fabrics = {nic.on for machine in centrals for nic in machine.nics if nic.addresses}
+    if len(centrals) > 1:
+        yield "machines: OVN has one central part, so one machine with ovn_central"
+    for name, server in topology.servers.items():
+        logical = [switch for switch in server.switches.values() if switch.logical]
+        if len(logical) > 1:
+            yield f"servers.{name}: a chassis has one integration bridge, so one switch with a logical one"
+        for switch in logical:
+            yield from (f"servers.{name}: {fault}" for fault in _chassis(server, switch, fabrics))
+
+
+def _chassis(server: Server, switch: Switch, centrals: set[str]) -> Iterator[str]:
+    uplink = server.uplink
+    carrier = server.switches.get(uplink.switch) if uplink else None
+    if switch.kind != "ovs" or switch.overlay:
+        yield "logical: only an ovs switch without an overlay of its own can belong to OVN"
+    if uplink is None or not uplink.address or carrier is None or carrier.kind != "ovs" or carrier is switch:
+        yield "logical: OVN needs an uplink with an address, plugged into another ovs switch"
+    elif uplink.fabric not in centrals:
+        yield f"logical: OVN needs a machine with ovn_central and an address on {uplink.fabric}"
+
+
 def _machine(topology: Topology, machine: Machine, vm: bool) -> Iterator[str]:
     if not 1 <= len(machine.nics) <= 8:
         yield "a machine has 1 to 8 nics"
@@ -85,6 +110,8 @@ def _machine(topology: Topology, machine: Machine, vm: bool) -> Iterator[str]:
         yield f"masquerade: it has no nic {machine.masquerade!r} (they are eth0, eth1...)"
     if machine.kind == "qemu" and (machine.forward or machine.masquerade or not vm):
         yield "a qemu machine is a plain VM: it cannot forward, masquerade or stand in a fabric"
+    if machine.ovn_central and vm:
+        yield "ovn_central: OVN's central part runs on a machine in a fabric, not in a VM"
 
 
 def _nic(topology: Topology, nic: Nic, vm: bool) -> Iterator[str]:
@@ -107,8 +134,11 @@ def _port(topology: Topology, nic: Nic) -> Iterator[str]:
     if nic.vlan and switch.kind != "ovs":
         yield "vlan: only ports of an ovs switch can have one"
     uplink = topology.servers[server].uplink
-    if switch.overlay and uplink and nic.mtu + OVERLAY_HEADERS > topology.fabrics[uplink.fabric].mtu:
-        yield f"mtu: {nic.mtu} in an overlay needs fabrics.{uplink.fabric} to have {nic.mtu + OVERLAY_HEADERS} or more"
+    if nic.vlan and switch.logical:
+        yield "vlan: a port of a logical switch has none"
+    least = nic.mtu + (OVN_HEADERS if switch.logical else OVERLAY_HEADERS)
+    if (switch.overlay or switch.logical) and uplink and least > topology.fabrics[uplink.fabric].mtu:
+        yield f"mtu: {nic.mtu} in an overlay needs fabrics.{uplink.fabric} to have {least} or more"
 
 
 def _talks(topology: Topology) -> Iterator[str]:

@@ -17,7 +17,7 @@ import msgspec
 
 from tapwright.adapters import command
 from tapwright.errors import Ambiguous, NotFound, ProviderError, UsageError
-from tapwright.lab import agent, build, image, libvirtd, openvswitch, processes, store
+from tapwright.lab import agent, build, image, libvirtd, openvswitch, ovn, processes, store
 from tapwright.lab.plan import Node, NodeKind, Plan, plan
 from tapwright.lab.topology import Name, Topology, load
 
@@ -136,10 +136,14 @@ class Lab:
         folders = [store.folder(self.name) / node.name for node in chosen]
         spaces = [n.netns for n in self.nodes if n.netns and (n.name in names or n.server in names)]
         libvirt = libvirtd.uri(folders[0])
+        central = self.plan.ovn_central
+        databases = store.folder(self.name) / central.name if central else folders[0]
         return {
             **openvswitch.variables(folders[0]),
+            **ovn.variables(folders[0], databases),
             "TAPWRIGHT_OVSDB": ",".join(f"unix:{folder}/db.sock" for folder in folders),
             "TAPWRIGHT_NETNS": ",".join(spaces),
+            "TAPWRIGHT_OVN_NB": ovn.northbound(databases),
             "TAPWRIGHT_DOCKER": str(folders[0] / "docker.sock"),
             "TAPWRIGHT_LIBVIRT_URI": libvirt,
             "LIBVIRT_DEFAULT_URI": libvirt,
@@ -183,7 +187,8 @@ class Lab:
         """The whole environment of a program that runs in the node."""
         base = processes.environment(self._record.token)
         base["PATH"] += f":{Path(sys.executable).parent}"
-        return {**base, **self.environment(node.name)} if node.kind is NodeKind.SERVER else base
+        daemons = node.kind is NodeKind.SERVER or node == self.plan.ovn_central
+        return {**base, **self.environment(node.name)} if daemons else base
 
     def _exec_guest(self, guest: Node, argv: Sequence[str], timeout: float, check: bool) -> command.Result:
         with self.converse(guest, argv, timeout) as said:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tapwright.adapters import command
 from tapwright.errors import MissingDependency, PrivilegeError, ProviderError
 from tapwright.lab.links import vtep
 from tapwright.lab.plan import UPLINK, MachineNode, Node, Plan, Plug, ServerNode
-from tapwright.lab.topology import Overlay
+from tapwright.lab.topology import Overlay, Switch
 
 _PROGRAMS = ("ovsdb-tool", "ovsdb-server", "ovs-vsctl", "ovs-vswitchd")
 PID_FILES = ("ovsdb-server.pid", "ovs-vswitchd.pid")
@@ -51,24 +51,26 @@ def start(plan: Plan, node: ServerNode, folder: Path, env: Mapping[str, str]) ->
     """Start both daemons in the server's namespace and plug everything in.  Raises ProviderError."""
     env = {**env, **variables(folder)}
     command.run(["ovsdb-tool", "create", str(folder / "conf.db"), str(_SCHEMA)], env=env)
-    _daemon(node, folder, env, "ovsdb-server", str(folder / "conf.db"), f"--remote=punix:{folder}/db.sock")
+    daemon(node, folder, env, ["ovsdb-server", str(folder / "conf.db"), f"--remote=punix:{folder}/db.sock"])
     await_server(folder / "db.sock", folder / "ovsdb-server.log")
     host = f"{plan.lab}-{node.name}"
-    _vsctl(env, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *_ids({"system-id": host, "hostname": host}))
-    _daemon(node, folder, env, "ovs-vswitchd", f"unix:{folder}/db.sock")
-    _vsctl(env, *_joined(_commands(plan, node)))
+    vsctl(env, "--no-wait", "init", "--", "set", "Open_vSwitch", ".", *ids({"system-id": host, "hostname": host}))
+    daemon(node, folder, env, ["ovs-vswitchd", f"unix:{folder}/db.sock"])
+    vsctl(env, *joined(_commands(plan, node)))
 
 
 def plug_guests(guests: Iterable[MachineNode], folder: Path, env: Mapping[str, str]) -> None:
     """Plug the taps of QEMU guests in, those that belong to an Open vSwitch.  Raises ProviderError."""
     commands = [c for guest in guests for nic in guest.nics if nic.ovs for c in _plug(guest, nic)]
     if commands:
-        _vsctl({**env, **variables(folder)}, *_joined(commands))
+        vsctl({**env, **variables(folder)}, *joined(commands))
 
 
-def _daemon(node: Node, folder: Path, env: Mapping[str, str], program: str, *arguments: str) -> None:
-    argv = [program, *arguments, "-vconsole:warn", "-vsyslog:off", f"--pidfile={folder}/{program}.pid"]
-    command.detach(["ip", "netns", "exec", node.netns, *argv], log=folder / f"{program}.log", env=env)
+def daemon(node: Node, folder: Path, env: Mapping[str, str], argv: Sequence[str], name: str = "") -> None:
+    """Start a daemon of Open vSwitch's family in a node, its pid and log in `folder` under its own or another name."""
+    name = name or argv[0]
+    options = ["-vconsole:warn", "-vsyslog:off", f"--pidfile={folder}/{name}.pid"]
+    command.detach(["ip", "netns", "exec", node.netns, *argv, *options], log=folder / f"{name}.log", env=env)
 
 
 def await_server(path: Path, log: Path, seconds: float = 10.0) -> None:
@@ -93,11 +95,13 @@ def _accepts(path: Path) -> bool:
     return True
 
 
-def _vsctl(env: Mapping[str, str], *arguments: str) -> None:
+def vsctl(env: Mapping[str, str], *arguments: str) -> None:
+    """Tell the switch of `env` what to do and wait until it did.  Raises ProviderError."""
     command.run(["ovs-vsctl", "--timeout=20", *arguments], env=env, timeout=25.0)
 
 
-def _joined(commands: Iterable[tuple[str, ...]]) -> Iterator[str]:
+def joined(commands: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Several commands as the arguments of one ovs-vsctl, ovn-nbctl..., which does all of them or none."""
     return (word for words in commands for word in ("--", *words))
 
 
@@ -106,7 +110,7 @@ def _commands(plan: Plan, node: ServerNode) -> Iterator[tuple[str, ...]]:
     for name, switch in node.spec.switches.items():
         if switch.kind == "ovs":
             yield ("add-br", name)
-            yield ("set", "Bridge", name, "datapath_type=netdev", "fail_mode=standalone")
+            yield ("set", "Bridge", name, "datapath_type=netdev", *_forwarding(switch))
             if switch.overlay:
                 yield from _tunnels(plan, node, name, switch.overlay)
     uplink = node.spec.uplink
@@ -119,11 +123,18 @@ def _commands(plan: Plan, node: ServerNode) -> Iterator[tuple[str, ...]]:
             yield from _plug(owner, nic)
 
 
+def _forwarding(switch: Switch) -> tuple[str, ...]:
+    """By itself, or as OVN says and not before it does."""
+    if switch.logical:
+        return ("fail_mode=secure", "other_config:disable-in-band=true")
+    return ("fail_mode=standalone",)
+
+
 def _plug(owner: Node, nic: Plug) -> Iterator[tuple[str, ...]]:
     """Pure: plug one vNIC in, described as a hypervisor would."""
     yield ("add-port", nic.switch, nic.device, *([f"tag={nic.vlan}"] if nic.vlan else []))
-    ids = {"attached-mac": nic.mac, "iface-id": nic.iface_id, "iface-status": "active", "vm-id": owner.id}
-    yield ("set", "Interface", nic.device, *_ids(ids))
+    told = {"attached-mac": nic.mac, "iface-id": nic.iface_id, "iface-status": "active", "vm-id": owner.id}
+    yield ("set", "Interface", nic.device, *ids(told))
 
 
 def _tunnels(plan: Plan, node: ServerNode, switch: str, overlay: Overlay) -> Iterator[tuple[str, ...]]:
@@ -133,6 +144,6 @@ def _tunnels(plan: Plan, node: ServerNode, switch: str, overlay: Overlay) -> Ite
         yield ("add-port", switch, port, "--", "set", "Interface", port, f"type={overlay.kind}", *options)
 
 
-def _ids(values: Mapping[str, str]) -> list[str]:
-    """Values are quoted: colons and a leading digit mean something to ovs-vsctl."""
-    return [f'external_ids:{key}="{value}"' for key, value in values.items()]
+def ids(values: Mapping[str, str]) -> list[str]:
+    """External ids as ovs-vsctl and ovn-nbctl read them; quoted, since colons and a leading digit mean something."""
+    return [f'external_ids:"{key}"="{value}"' for key, value in values.items()]

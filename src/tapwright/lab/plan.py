@@ -102,6 +102,11 @@ class ServerNode(Node):
         """Whether it needs an Open vSwitch of its own."""
         return any(switch.kind == "ovs" for switch in self.spec.switches.values())
 
+    @property
+    def integration(self) -> str:
+        """The switch that OVN fills with flows, "" when the server is no chassis."""
+        return next((name for name, switch in self.spec.switches.items() if switch.logical), "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineNode(Node):
@@ -144,6 +149,11 @@ class Plan:
     def guests_of(self, server: ServerNode) -> tuple[MachineNode, ...]:
         """The QEMU guests of one server."""
         return tuple(guest for guest in self.guests if guest.server == server.name)
+
+    @property
+    def ovn_central(self) -> MachineNode | None:
+        """The machine that runs OVN's central part, if any does."""
+        return next((machine for machine in self.machines if machine.spec.ovn_central), None)
 
     def plugs(self, host: str) -> Iterator[tuple[MachineNode, Plug]]:
         """Every NIC plugged into a switch of `host`."""

@@ -32,6 +32,8 @@ Mtu = Annotated[int, Meta(ge=576, le=65000)]
 
 OVERLAY_HEADERS = 50
 """Bytes that VXLAN or Geneve over IPv4 puts around a frame, beside the outer Ethernet header."""
+OVN_HEADERS = OVERLAY_HEADERS + 8
+"""The same for OVN, whose Geneve carries the logical ports in an option."""
 
 
 class Overlay(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +48,8 @@ class Switch(Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["bridge", "ovs"] = "bridge"
     overlay: Overlay | None = None
+    logical: Name | None = None
+    """The logical switch of OVN whose ports its VMs are (``ovs`` only); the server is a chassis by that."""
 
 
 class Uplink(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,6 +93,8 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it routes between its NICs."""
     masquerade: str = ""
     """The NIC behind whose address it hides what it routes (NAT); implies `forward`."""
+    ovn_central: bool = False
+    """Whether OVN's central part runs here: both databases and ovn-northd (one machine of a fabric)."""
 
 
 class Fabric(Struct, frozen=True, forbid_unknown_fields=True):
