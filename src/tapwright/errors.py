@@ -10,10 +10,15 @@
     +-- CaptureError      7   a capture ended early or lost its output (disk full, device gone)
     +-- ProviderError     8   a switch, hypervisor or container engine did not answer
 
+`tapwright doctor` ends with 9 (ATTENTION) where it found something that somebody should see to; that is no error.
+
 Each carries `hint`: one sentence with the next step for a person, or "".
 """
 
 from __future__ import annotations
+
+ATTENTION = 9
+"""Exit code of `doctor` when something needs attention."""
 
 
 class TapwrightError(Exception):

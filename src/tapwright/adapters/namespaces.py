@@ -117,9 +117,12 @@ def _listing(folder: str) -> Iterable[str]:
         return ()
 
 
+_CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_SYS_PTRACE": 19, "CAP_SYS_ADMIN": 21, "CAP_BPF": 39}
+"""include/uapi/linux/capability.h"""
+
+
 def capabilities() -> frozenset[str]:
-    """Those of CAP_NET_RAW and CAP_SYS_ADMIN that are in effect for this process."""
-    bits = {"CAP_NET_RAW": 13, "CAP_SYS_ADMIN": 21}
+    """Those of the capabilities that any verb could need which are in effect for this process."""
     with open("/proc/self/status") as status:  # noqa: PTH123
         effective = next((int(line.split()[1], 16) for line in status if line.startswith("CapEff:")), 0)
-    return frozenset(name for name, bit in bits.items() if effective >> bit & 1)
+    return frozenset(name for name, bit in _CAPABILITIES.items() if effective >> bit & 1)

@@ -92,6 +92,8 @@ class Options(msgspec.Struct, frozen=True):
     """What is particular to one filter."""
 
     handle: str | int = ""
+    fh: str = ""
+    """What a u32 filter has instead: ``800::801``."""
     bytecode: Bytecode = Bytecode()
     actions: tuple[Action, ...] = ()
 
@@ -110,6 +112,11 @@ class Filter(msgspec.Struct, frozen=True):
         """Its number within its priority; 0 where it has none of the sort that ours have."""
         text = str(self.options.handle) if self.options else ""
         return int(text, 16) if re.fullmatch(r"0x[0-9a-f]{1,8}", text) else 0
+
+    @property
+    def name(self) -> str:
+        """Its handle as tc takes it, whoever made it; "" where the whole priority is one filter."""
+        return str(self.options.handle or self.options.fh) if self.options else ""
 
     @property
     def actions(self) -> tuple[Action, ...]:

@@ -24,6 +24,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "slice": ("tapwright.cli.slice", "Cut a part out of captures, by time, number or length."),
     "split": ("tapwright.cli.split", "Divide captures: a file for each VM, VNI, flow, time or size."),
     "info": ("tapwright.cli.info", "What is in a capture file, and what is missing from it."),
+    "doctor": ("tapwright.cli.doctor", "What mirrors left behind, and whether everything that is needed is here."),
     "extcap": ("tapwright.cli.extcap", "Make VMs appear as interfaces in Wireshark."),
     "lab": ("tapwright.cli.lab", "A virtual data centre on this machine, to try things on."),
     "completion": ("tapwright.cli.completion", "Print the completion script for your shell."),
@@ -39,7 +40,8 @@ Examples:
   tapwright capture web-1 -w - | wireshark -k -i -
 
 Exit codes: 0 done, 1 failed, 2 usage, 3 no such VM, 4 privilege, 5 something is
-not installed, 6 filter refused, 7 capture incomplete, 8 a provider failed."""
+not installed, 6 filter refused, 7 capture incomplete, 8 a provider failed,
+9 doctor found something that needs attention."""
 
 
 _NO_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

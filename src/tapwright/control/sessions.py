@@ -18,7 +18,7 @@ from tapwright.config import Config
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
 from tapwright.model import Answer
 from tapwright.plan.mirrors import Mirror
-from tapwright.plan.steps import Mark, Step
+from tapwright.plan.steps import Leftover, Mark, Step
 from tapwright.providers.base import Provider, Tapper
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, left
@@ -80,6 +80,20 @@ class Sessions:
     def sweep(self, *, dry: bool = False, wait: bool = True) -> Swept:
         """Undo whatever owners left behind that are gone; with `dry` only say what.  Raises CaptureError."""
         return sweep(self._journal, self._tappers(), self._tapper, owner.fate, time.time(), wait=wait, dry=dry)
+
+    def leftovers(self) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
+        """All that carries our mark, of living sessions too, strangers' mirrors that do nothing, and who did not say.
+
+        Raises UsageError.
+        """
+        found: list[Leftover] = []
+        unseen: list[str] = []
+        for tapper in self._tappers():
+            try:
+                found += tapper.leftovers()
+            except TapwrightError as error:
+                unseen.append(f"{tapper.name}: {error.line}")
+        return tuple(found), tuple(unseen)
 
     def find(self, names: Sequence[str]) -> tuple[Session, ...]:
         """The open sessions of these ids or beginnings of ids.  Raises NotFound, Ambiguous, CaptureError."""

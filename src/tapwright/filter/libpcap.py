@@ -101,6 +101,13 @@ def library() -> ctypes.CDLL:
     return pcap
 
 
+def version() -> str:
+    """What the library calls itself: ``libpcap version 1.10.3 (with TPACKET_V3)``.  Raises MissingDependency."""
+    pcap = library()
+    _declare(pcap, "pcap_lib_version", ctypes.c_char_p)
+    return (pcap.pcap_lib_version() or b"").decode(errors="replace")
+
+
 def _declare(pcap: ctypes.CDLL, name: str, result: object, *arguments: object) -> None:
     function = getattr(pcap, name)
     function.restype, function.argtypes = result, arguments

@@ -22,6 +22,7 @@ _MTU = 65000
 """Bytes: no frame of a VM is refused by the tunnel; what is too long for the way is cut into fragments behind it."""
 _FOREMOST = 47
 """Priority of a filter on a hook where nobody else has one: before all that the kernel numbers by itself (49152)."""
+_TC_HANDLE = re.compile(r"[0-9a-fx:]{1,32}")
 _OWN_NAME = re.compile(r"twm[0-9a-f]{8}")
 _KINDS = {"vxlan": "vxlan", "geneve": "geneve", "gre": "gretap", "erspan2": "erspan", "erspan3": "erspan"}
 _MODULES = {"gretap": "ip_gre", "ip6gretap": "ip6_gre", "erspan": "ip_gre", "ip6erspan": "ip6_gre"}
@@ -371,6 +372,8 @@ def leftovers(globs: Sequence[str]) -> Iterator[Leftover]:
 def _leftovers(netns: Netns) -> Iterator[Leftover]:
     links = {link.ifname: link for link in tc.links(netns)}
     for device in tc.hooked(netns):
+        # A u32 filter of one hook is listed at the other, too, where that has one of the same priority.
+        listed: set[tuple[int, str]] = set()
         for hook in tc.HOOKS if device in links else ():
             try:
                 there = tc.filters(netns, device, hook)
@@ -379,7 +382,9 @@ def _leftovers(netns: Netns) -> Iterator[Leftover]:
             except ProviderError as error:
                 yield _unread(netns, device, hook, error)
                 continue
-            yield from _left_filters(netns, links[device], hook, there)
+            fresh = [each for each in there if each.kind != "u32" or (each.pref, each.name) not in listed]
+            listed |= {(each.pref, each.name) for each in there}
+            yield from _left_filters(netns, links[device], hook, fresh)
     for link in links.values():
         yield from _left_device(netns, link)
 
@@ -395,7 +400,7 @@ def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[tc.Fil
         nowhere = any(action.kind == "mirred" and action.to_dev == "*" for action in each.actions)
         if mark is None and not nowhere:
             continue
-        which = f" handle {each.handle:#x} {each.kind}" if each.handle else ""
+        which = f" handle {each.name} {each.kind}" if _TC_HANDLE.fullmatch(each.name) else ""
         yield Leftover(
             "linux",
             f"mirror of {link.ifname}{_inside(netns)}, {hook}, to {_goals(each)}",
