@@ -21,21 +21,21 @@ HOSTS_PACKETS = "`tcpdump -i any`"
 """What shows the packets of a host's own network, which belong to no VM."""
 
 
-def look(config: Config | None = None) -> Topology:
+def look(config: Config | None = None, known: Sequence[Provider] = ()) -> Topology:
     """Ask every provider that has something to say, side by side, and join their answers.
 
-    A provider that fails becomes a warning of the topology: the others still count.
-    Raises UsageError on a wrong configuration.
+    `known` are those to ask, made already; by default they are made anew.  A provider that fails
+    becomes a warning of the topology: the others still count.  Raises UsageError on a wrong
+    configuration.
     """
-    config = config or configuration.load()
-    present = [p for p in providers.load_all(config) if p.probe().answer is not Answer.NO]
-    return join(this_host(), _snapshots(present))
+    asked = known or providers.load_all(config or configuration.load())
+    return join(this_host(), _snapshots([p for p in asked if p.probe().answer is not Answer.NO]))
 
 
-def points(topology: Topology, config: Config | None = None) -> tuple[Point, ...]:
-    """Every point any provider offers for the vNICs of `topology`."""
-    config = config or configuration.load()
-    return tuple(point for provider in providers.load_all(config) for point in provider.points(topology))
+def points(topology: Topology, config: Config | None = None, known: Sequence[Provider] = ()) -> tuple[Point, ...]:
+    """Every point any provider offers for the vNICs of `topology`; `known` as of `look`."""
+    asked = known or providers.load_all(config or configuration.load())
+    return tuple(point for provider in asked for point in provider.points(topology))
 
 
 def on_hosts_network(vm: Vm) -> str:

@@ -22,7 +22,7 @@ from tapwright.control.filters import Attached, Filters
 from tapwright.control.wish import Wish
 from tapwright.errors import Ambiguous, CaptureError, NotFound, PrivilegeError, UsageError
 from tapwright.filter.vms import Resolve
-from tapwright.find.names import resolve_many
+from tapwright.find.names import Selection, resolve_many
 from tapwright.find.topology import Topology
 from tapwright.model import Answer
 from tapwright.plan.planner import Choice, Plan, Request, Unseen, choose
@@ -64,12 +64,8 @@ def planned(wish: Wish, topology: Topology, config: Config) -> Plan:
     Raises NotFound, Ambiguous, PrivilegeError where the VM may be among what is hidden from us, UsageError
     for a buffer the host cannot spare.
     """
-    try:
-        selections = resolve_many(topology, wish.vms)
-    except NotFound as error:
-        raise _hidden(error, topology) from None
     request = Request(
-        selections,
+        selected(topology, wish.vms),
         wish.filter,
         wish.snaplen,
         wish.seconds,
@@ -79,6 +75,14 @@ def planned(wish: Wish, topology: Topology, config: Config) -> Plan:
         wish.vni,
     )
     return _explained(choose(request, topology, local.points(topology, config)))
+
+
+def selected(topology: Topology, names: Sequence[str]) -> tuple[Selection, ...]:
+    """What `names` mean.  Raises NotFound, Ambiguous, PrivilegeError where that may be among what is hidden from us."""
+    try:
+        return resolve_many(topology, names)
+    except NotFound as error:
+        raise _hidden(error, topology) from None
 
 
 def _explained(plan: Plan) -> Plan:

@@ -17,7 +17,7 @@ from tapwright import providers
 from tapwright.config import Config
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
 from tapwright.model import Answer
-from tapwright.plan.mirrors import Mirror
+from tapwright.plan.mirrors import Direction, Mirror
 from tapwright.plan.steps import Leftover, Mark, Step
 from tapwright.providers.base import Provider, Tapper
 from tapwright.tap import owner
@@ -34,11 +34,30 @@ _PATIENCE = 30.0
 _LOOK_AGAIN = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One mirror of a session, and the steps that opened it."""
+
+    mirror: Mirror
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What was copied so far, of one mirror and direction."""
+
+    mirror: Mirror
+    direction: Direction
+    copied: int | None
+    """Frames; None where nobody says, or not yet."""
+
+
 @dataclass(slots=True)
 class Running:
     """A session of ours that is open."""
 
     session: Session
+    mirrors: tuple[Opened, ...]
     stopped: threading.Event
     """Set once somebody asked for its end: `stop`, a signal, or another tapwright that thought us dead."""
     ends: float
@@ -131,10 +150,13 @@ class Sessions:
         written: then nothing was changed.  At the end, ProviderError when something could not be undone.
         """
         session = _planned(what, lease)
-        steps = self._steps(mirrors(session.mark))
-        running = Running(session, threading.Event(), time.monotonic() + (seconds or float("inf")))
+        opened = tuple(Opened(mirror, self.steps(mirror)) for mirror in mirrors(session.mark))
+        # What several mirrors share (a tunnel) is one step.
+        steps = tuple(dict.fromkeys(step for one in opened for step in one.steps))
+        running = Running(session, opened, threading.Event(), float("inf"))
         with _signals(running.stopped):
             running.session = arm(self._journal, session, steps, self._tapper)
+            running.ends = time.monotonic() + (seconds or float("inf"))
             try:
                 with kept(self._journal, running.session, running.stopped):
                     yield running
@@ -143,8 +165,24 @@ class Sessions:
         if running.session.left:
             raise ProviderError(f"not everything was undone: {left(running.session)}", "when mended: tapwright sweep")
 
-    def _steps(self, mirrors: Sequence[Mirror]) -> tuple[Step, ...]:
-        return tuple(step for mirror in mirrors for step in self._provider(mirror.point.provider).steps(mirror))
+    def steps(self, mirror: Mirror) -> tuple[Step, ...]:
+        """What opens `mirror`.  Raises UsageError, ProviderError where its provider cannot serve it."""
+        return tuple(self._provider(mirror.point.provider).steps(mirror))
+
+    def counts(self, running: Running) -> tuple[Count, ...]:
+        """What its mirrors copied so far; a switch that does not answer is no reason to end them."""
+        return tuple(
+            Count(opened.mirror, Direction(direction), self._copied(step))
+            for opened in running.mirrors
+            for step in opened.steps
+            if (direction := step.do.text("direction"))
+        )
+
+    def _copied(self, step: Step) -> int | None:
+        try:
+            return self._tapper(step.do.provider).copied(step)
+        except TapwrightError:
+            return None
 
     def _await_end(self, session: Session) -> None:
         """Until it is closed or its owner is gone."""

@@ -51,6 +51,13 @@ class Point:
     """What the vNIC's frames are wrapped in there; None where they pass as they are."""
     vlan: int | None = None
     """The VLAN whose tag they carry there."""
+    copies: bool = False
+    """Whether a device's provider can also copy what passes there to another place; of a mirror that is true anyway."""
+
+    @property
+    def mirrors(self) -> bool:
+        """Whether its provider can copy what passes there to another place."""
+        return self.copies or self.kind is PointKind.MIRROR
 
     @property
     def shared(self) -> bool:

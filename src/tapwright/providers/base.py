@@ -43,6 +43,8 @@ class Provider(Protocol):
     def steps(self, mirror: Mirror) -> Sequence[Step]:
         """Pure: the changes that open `mirror`, in order; none where its point is a device to be read.
 
+        The `do` of a step that copies says which way in its argument ``direction`` (`plan.mirrors.Direction`).
+
         Raises UsageError or ProviderError with the reason where this provider cannot serve such a mirror.
         """
 

@@ -79,6 +79,7 @@ class Linux:
                     port=port.name if port else "",
                     outgoing_is_to_vm=kind is PointKind.DEVICE,
                     sees=_SEES[kind],
+                    copies=kind is PointKind.DEVICE,
                 )
 
     def _readable(self, netns: Netns, port: Port | None) -> Capability:

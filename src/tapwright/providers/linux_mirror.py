@@ -75,7 +75,7 @@ def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
         yield Step(do, undo, f"{mirror.point.device_name} has no hooks for filters")
     made = not facts.hooks or facts.ours
     for direction, hook in _hooks(mirror):
-        yield _copy(mirror, hook, to, made=made, why=f"what the VM {'gets' if direction is Direction.IN else 'sends'}")
+        yield _copy(mirror, direction, hook, to, made=made)
 
 
 def _hooks(mirror: Mirror) -> list[tuple[Direction, str]]:
@@ -96,14 +96,23 @@ def _at(mirror: Mirror) -> dict[str, str | int]:
     }
 
 
-def _copy(mirror: Mirror, hook: str, to: str, *, made: bool, why: str) -> Step:
+def _copy(mirror: Mirror, direction: Direction, hook: str, to: str, *, made: bool) -> Step:
     program = at_hook(mirror.program, outgoing=hook == "egress")
     if mirror.target.tunnel:
         program = without_own(program, mirror.target)
     at = {**_at(mirror), "hook": hook, "handle": handle(mirror, hook, made=made)}
     index = 0 if mirror.target.tunnel or mirror.place.device is None else mirror.place.device.index
-    do = Operation.of("linux", "copy", **at, to=to, to_index=index, program=marked(program, mirror.mark).hex())
-    return Step(do, Operation.of("linux", "uncopy", **at), f"{why} is copied to {to}")
+    do = Operation.of(
+        "linux",
+        "copy",
+        **at,
+        direction=str(direction),
+        to=to,
+        to_index=index,
+        program=marked(program, mirror.mark).hex(),
+    )
+    why = f"what {mirror.point.device_name}'s VM {'gets' if direction is Direction.IN else 'sends'} is copied to {to}"
+    return Step(do, Operation.of("linux", "uncopy", **at), why)
 
 
 def _tunnel(mirror: Mirror, name: str) -> Step:

@@ -1,0 +1,198 @@
+"""``tapwright mirror``: copies of a VM's packets to somebody else, for as long as this runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tapwright.cli.common import complete_vm, emit_json, interruptible, is_terminal, json_option, show_warnings, warn
+from tapwright.cli.parameters import DURATION, Parsed
+from tapwright.plan.mirrors import Direction, parse
+from tapwright.text import printable
+from tapwright.units import format_count, format_duration
+
+if TYPE_CHECKING:
+    from tapwright.control.mirror import Chosen, Mirroring, Prepared, Reading, Wish
+
+_EPILOG = """\b
+TARGET is where the copies go:
+  nic:DEV                              a NIC or device of this host, for an external sniffer
+  vm:COLLECTOR/NIC                     a collector VM's vNIC
+  rspan:VLAN                           a VLAN of the switch (Open vSwitch)
+  erspan2://ADDRESS?session=7&index=3  erspan3://ADDRESS?session=7  gre://ADDRESS?key=7
+  vxlan://ADDRESS?vni=7                geneve://ADDRESS?vni=7
+\b
+Examples:
+  tapwright mirror web-1 --to nic:eth3
+  tapwright mirror web-1 db-3 --to vm:sniffer/eth1 --for 10m
+  tapwright mirror web-1 --to 'erspan2://192.0.2.9?session=7' --direction out
+  tapwright mirror web-1 --to 'vxlan://192.0.2.9?vni=7' -f 'tcp port 443'
+  tapwright mirror web-1 --to rspan:999 --dry-run
+
+It lasts as long as this runs. Ctrl-C undoes it; so does `tapwright stop`, and if this
+is killed, any tapwright once the lease is over (docs/mirrors.md)."""
+
+_TARGET = Parsed("target", parse)
+_SHORTEST, _LONGEST = 14, 65535
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=complete_vm)
+@click.option("--to", "target", type=_TARGET, required=True, metavar="TARGET", help="Where the copies go.")
+@click.option("-f", "--filter", "text", default="", metavar="FILTER",
+              help="Copy only what matches: a pcap filter, also with `vm NAME`.")  # fmt: skip
+@click.option("--direction", type=click.Choice([str(way) for way in Direction]), default=str(Direction.BOTH),
+              show_default=True, help="What comes to the VM, what it sends, or both.")  # fmt: skip
+@click.option("-s", "--snaplen", type=click.IntRange(_SHORTEST, _LONGEST), default=None, metavar="BYTES",
+              help="Copy at most so many bytes of a frame; default: all.")  # fmt: skip
+@click.option("--for", "seconds", type=DURATION, default=None, metavar="DURATION", help="End after so long (90s, 5m).")
+@click.option("--lease", type=DURATION, default="60s", show_default=True, metavar="DURATION",
+              help="How long it may outlive this process before others undo it; renewed while this runs.")  # fmt: skip
+@click.option("--by", default="", metavar="PROVIDER", help="Only by this provider (linux, ovs); default: the best.")
+@click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
+@json_option
+def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:
+    """Copy the packets of VM... (names, ids, VM/nic or patterns) to TARGET, until Ctrl-C."""
+    from tapwright.control.mirror import opened, prepare
+    from tapwright.control.sessions import sweep_first
+
+    wish = _wish(options)
+    if not dry_run:
+        show_warnings(sweep_first())
+    prepared = interruptible(lambda: prepare(wish))
+    for text in prepared.left_out:
+        warn(text)
+    if dry_run:
+        _show_plan(prepared, as_json=as_json)
+        return
+    with opened(prepared) as mirroring:
+        _announce(mirroring, as_json=as_json)
+        last = _follow(mirroring, as_json=as_json)
+    _finish(mirroring, last, as_json=as_json)
+
+
+def _wish(options: dict[str, Any]) -> Wish:
+    from tapwright.control.mirror import Wish
+
+    return Wish(
+        vms=options["vms"],
+        target=options["target"],
+        filter=options["text"],
+        direction=Direction(options["direction"]),
+        snaplen=options["snaplen"] or 0,
+        seconds=options["seconds"] or 0,
+        lease=options["lease"],
+        by=options["by"],
+    )
+
+
+def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
+    if as_json:
+        emit_json(_plan(prepared))
+        return
+    for line in _plan_lines(prepared):
+        click.echo(printable(line))
+
+
+def _plan_lines(prepared: Prepared) -> Iterator[str]:
+    for chosen in prepared.chosen:
+        yield f"{chosen.name}: mirrored by {chosen.mirror.point.provider} to {prepared.wish.target.text}"
+        yield f"    why   {chosen.reason}"
+        for point, why in chosen.refused:
+            yield f"    not   {point.id}: {why}"
+    yield ""
+    yield "Changes on this host while it lasts:"
+    for step in dict.fromkeys(step for chosen in prepared.chosen for step in chosen.steps):
+        yield f"    {step.do.provider}: {step.why}"
+
+
+def _plan(prepared: Prepared) -> dict[str, Any]:
+    """The schema of ``mirror --dry-run --json``."""
+    return {
+        "what": prepared.wish.what,
+        "target": prepared.wish.target.text,
+        "mirrors": [_chosen(chosen) for chosen in prepared.chosen],
+        "steps": list(dict.fromkeys(step for chosen in prepared.chosen for step in chosen.steps)),
+        "left_out": prepared.left_out,
+    }
+
+
+def _chosen(chosen: Chosen) -> dict[str, Any]:
+    point = chosen.mirror.point
+    return {
+        "vm": chosen.vm.name,
+        "vm_id": chosen.vm.id,
+        "vnic": chosen.vnic.name,
+        "by": point.provider,
+        "point": point.id,
+        "port": point.port,
+        "direction": chosen.mirror.direction,
+        "reason": chosen.reason,
+        "refused": [{"point": refused.id, "reason": why} for refused, why in chosen.refused],
+    }
+
+
+def _announce(mirroring: Mirroring, *, as_json: bool) -> None:
+    """That it is open, and how to end it: for a log too."""
+    session, prepared = mirroring.running.session, mirroring.prepared
+    if as_json:
+        steps = [entry.step for entry in session.entries]
+        emit_json({"event": "open", "session": session.id, **_plan(prepared), "steps": steps})
+        return
+    names = [chosen.name for chosen in prepared.chosen]
+    shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    warn(f"session {session.id}: {shown} copied to {prepared.wish.target.text}; Ctrl-C ends it")
+
+
+def _follow(mirroring: Mirroring, *, as_json: bool) -> Reading:
+    """Show what is copied until the end; the last reading."""
+    if as_json or not is_terminal():
+        *_, last = mirroring.readings()
+        return last
+    from rich.console import Console
+    from rich.live import Live
+
+    from tapwright.cli.mirror_table import picture
+
+    console = Console()
+    before: Reading | None = None
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=True) as live:
+        for reading in mirroring.readings():
+            live.update(picture(mirroring.prepared, reading, before, console.height - 1), refresh=True)
+            before = reading
+    assert before is not None
+    return before
+
+
+def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
+    """The summary; everything is undone by now."""
+    from tapwright.cli.mirror_table import counted
+
+    session = mirroring.running.session
+    kept = tuple(f"{entry.step.undo.provider}: {entry.error}" for entry in session.kept)
+    if as_json:
+        emit_json(_summary(mirroring, last, kept))
+    else:
+        length = format_duration(last.seconds)
+        click.echo(f"session {session.id}: {printable(session.what)}, {length}, undone")
+        for name, way, copied in counted(mirroring.prepared, last):
+            amount = "not counted" if copied is None else f"{format_count(copied)} frames"
+            click.echo(printable(f"{name}  {way}: {amount}"))
+    for text in kept:
+        warn(f"left as it is, because somebody changed it: {text}")
+
+
+def _summary(mirroring: Mirroring, last: Reading, kept: tuple[str, ...]) -> dict[str, Any]:
+    """The schema of the last line of ``mirror --json``."""
+    from tapwright.cli.mirror_table import counted
+
+    rows = counted(mirroring.prepared, last)
+    return {
+        "event": "closed",
+        "session": mirroring.running.session.id,
+        "seconds": round(last.seconds, 3),
+        "copied": [{"vnic": name, "direction": way, "frames": copied} for name, way, copied in rows],
+        "kept": kept,
+    }

@@ -1,0 +1,234 @@
+"""Mirrors on this host: from what a person asks to an open session, and what it copies as time goes by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from tapwright import config as configuration
+from tapwright import providers
+from tapwright.adapters import livepcap
+from tapwright.config import Config
+from tapwright.control import local
+from tapwright.control.prepare import resolver, selected
+from tapwright.control.sessions import Count, Running, Sessions
+from tapwright.errors import PrivilegeError, ProviderError, TapwrightError, UsageError
+from tapwright.filter.compile import Compiled, compile_filter
+from tapwright.find.topology import Topology
+from tapwright.model import Vm, Vnic
+from tapwright.plan.mirroring import Asked, place, ranked, reason, unmirrored, vnics
+from tapwright.plan.mirrors import Direction, Mirror, Target
+from tapwright.plan.points import Point
+from tapwright.plan.steps import Mark, Step
+from tapwright.tap.session import LEASE, Session
+
+INTERVAL = 1.0
+"""Seconds between two looks at what was copied."""
+_NOBODY = Mark("00000000", "0.0", 0)
+"""The mark of steps that are only shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asks of a mirror, in their own words.  0 means no limit."""
+
+    vms: Sequence[str]
+    """Names, ids, ``VM/nic`` or shell patterns."""
+    target: Target
+    filter: str = ""
+    direction: Direction = Direction.BOTH
+    snaplen: int = 0
+    seconds: float = 0.0
+    lease: float = LEASE
+    by: str = ""
+    """Only by this provider."""
+
+    @property
+    def what(self) -> str:
+        """As a person would call the session."""
+        return f"mirror of {', '.join(self.vms)} to {self.target.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A vNIC, the mirror that copies it, and why there."""
+
+    vm: Vm
+    vnic: Vnic
+    mirror: Mirror
+    """With nobody's mark: a session puts its own on it."""
+    reason: str
+    steps: tuple[Step, ...]
+    """As they would be made."""
+    refused: tuple[tuple[Point, str], ...] = ()
+    """Points that come before it and cannot serve, and why."""
+
+    @property
+    def name(self) -> str:
+        """``VM/nic``."""
+        return f"{self.vm.name}/{self.vnic.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Mirrors that only need to be opened; nothing has been changed."""
+
+    wish: Wish
+    topology: Topology
+    chosen: tuple[Chosen, ...]
+    left_out: tuple[str, ...]
+    """A sentence about each vNIC that was asked for and cannot be mirrored."""
+    sessions: Sessions
+
+    def mirrors(self, mark: Mark) -> tuple[Mirror, ...]:
+        """What a session of that mark opens."""
+        return tuple(replace(chosen.mirror, mark=mark) for chosen in self.chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A session at one moment: what every mirror copied so far."""
+
+    session: Session
+    seconds: float
+    """since it was opened"""
+    counts: tuple[Count, ...]
+
+
+Watch = Callable[[Reading], None]
+"""Whoever wants to know what becomes of a session; called in the thread that reads it."""
+
+
+@dataclass(slots=True)
+class Mirroring:
+    """An open session."""
+
+    prepared: Prepared
+    running: Running
+    watchers: list[Watch] = field(default_factory=list)
+    """Called about once a second with the newest reading, the last one too."""
+
+    def readings(self, interval: float = INTERVAL) -> Iterator[Reading]:
+        """One now, then one each `interval` seconds until it is to end, and a last one with everything still open."""
+        start = time.monotonic()
+        ended = False
+        while True:
+            counts = self.prepared.sessions.counts(self.running)
+            reading = Reading(self.running.session, time.monotonic() - start, counts)
+            for watch in self.watchers:
+                watch(reading)
+            yield reading
+            if ended:
+                return
+            ended = self.running.wait(interval)
+
+
+def prepare(wish: Wish, config: Config | None = None) -> Prepared:
+    """Find the VMs and the target, compile the filter and choose who copies each vNIC.
+
+    Raises NotFound, Ambiguous, FilterError (with the position), MissingDependency, UsageError, and what the
+    providers raise where none of the vNICs can be mirrored.
+    """
+    config = config or configuration.load()
+    known = {provider.name: provider for provider in providers.load_all(config)}
+    if wish.by and wish.by not in known:
+        known[wish.by] = providers.load(wish.by, config)
+    topology = local.look(config, tuple(known.values()))
+    asked = Asked(
+        selected(topology, wish.vms), wish.target, wish.direction, bool(wish.filter.strip()), wish.snaplen, wish.by
+    )
+    sessions = Sessions(config, load=lambda name, config: known.get(name) or providers.load(name, config))
+    found = _Chooser(asked, topology, sessions, _filters(wish, topology))
+    points = local.points(topology, config, tuple(known.values()))
+    chosen, refused = found.all(points)
+    if not chosen:
+        raise _nothing(refused)
+    left_out = tuple(f"{name} is not mirrored: {error.line}" for name, error in refused)
+    return Prepared(wish, topology, chosen, left_out, sessions)
+
+
+@contextmanager
+def opened(prepared: Prepared) -> Iterator[Mirroring]:
+    """The mirrors, open while this holds; at the end everything is undone.
+
+    Raises as `Sessions.open`.
+    """
+    wish = prepared.wish
+    with prepared.sessions.open(wish.what, prepared.mirrors, lease=wish.lease, seconds=wish.seconds) as running:
+        yield Mirroring(prepared, running)
+
+
+def _filters(wish: Wish, topology: Topology) -> dict[bool, Compiled]:
+    """The filter for points on either side: `inbound` and `outbound` are meant from the VM's.  Raises FilterError."""
+    return {
+        outside: compile_filter(wish.filter, resolver(topology), live=livepcap.live, outgoing_is_to_vm=outside)
+        for outside in (True, False)
+    }
+
+
+class _Chooser:
+    """Tries the points of each vNIC, best first, until a provider can serve one."""
+
+    def __init__(self, asked: Asked, topology: Topology, sessions: Sessions, filters: dict[bool, Compiled]) -> None:
+        self._asked = asked
+        self._topology = topology
+        self._sessions = sessions
+        self._filters = filters
+
+    def all(self, points: Sequence[Point]) -> tuple[tuple[Chosen, ...], list[tuple[str, TapwrightError]]]:
+        """Who is mirrored and how, and who is not and why."""
+        chosen: list[Chosen] = []
+        refused: list[tuple[str, TapwrightError]] = []
+        for vm, vnic in vnics(self._asked, self._topology):
+            try:
+                chosen.append(self._one(vm, vnic, points))
+            except PrivilegeError:
+                raise
+            except TapwrightError as error:
+                refused.append((f"{vm.name}/{vnic.name}", error))
+        return tuple(chosen), refused
+
+    def _one(self, vm: Vm, vnic: Vnic, points: Sequence[Point]) -> Chosen:
+        refusals: list[tuple[Point, TapwrightError]] = []
+        for point in ranked(self._asked, vm, vnic, points):
+            try:
+                mirror, steps = self._tried(vnic, point)
+            except PrivilegeError:
+                raise
+            except TapwrightError as error:
+                refusals.append((point, error))
+            else:
+                before = tuple((point, error.line) for point, error in refusals)
+                return Chosen(vm, vnic, mirror, reason(self._asked, point), steps, before)
+        raise _refused(refusals) if refusals else unmirrored(self._asked, vm, vnic)
+
+    def _tried(self, vnic: Vnic, point: Point) -> tuple[Mirror, tuple[Step, ...]]:
+        asked = self._asked
+        program = self._filters[point.outgoing_is_to_vm].program.code if asked.filtered else b""
+        where = place(asked, self._topology, vnic, point)
+        mirror = Mirror(point, asked.target, _NOBODY, where, asked.direction, program, asked.snaplen)
+        return mirror, self._sessions.steps(mirror)
+
+
+def _refused(refusals: Sequence[tuple[Point, TapwrightError]]) -> TapwrightError:
+    """The first refusal, with the others behind it: it is of the point that was meant."""
+    (_, first), *others = refusals
+    if told := [f"; at {point.id}: {error.message}" for point, error in others if error.message != first.message]:
+        first.message += "".join(told)
+        first.hint = "\n".join(dict.fromkeys(error.hint for _, error in refusals if error.hint))
+    return first
+
+
+def _nothing(refused: Sequence[tuple[str, TapwrightError]]) -> TapwrightError:
+    """One error for all of them, told once where all say the same."""
+    (_, first), *others = refused
+    if not others:
+        return first
+    lines = dict.fromkeys(error.message for _, error in refused)
+    hints = "\n".join(dict.fromkeys(error.hint for _, error in refused if error.hint))
+    kind = UsageError if all(isinstance(error, UsageError) for _, error in refused) else ProviderError
+    if len(lines) == 1:
+        return kind(first.message, hints)
+    return kind("; ".join(f"{name}: {error.message}" for name, error in refused), hints)

@@ -1,0 +1,171 @@
+"""Mirrors as a person types them, on a real bridge and a real Open vSwitch, judged by what the collector gets."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from tests.support.labs import running_lab
+from tests.support.mirrored import seen
+from tests.support.tapwright import Answer, running_command, tapwright
+
+from tapwright.lab import Lab
+
+pytestmark = pytest.mark.root
+
+_BY_ITSELF = re.compile(r"^(statistics|status|link_resets|db_version) .*$| state [A-Z]+", re.MULTILINE)
+_DEVICES = """
+ip -o link; ip -o addr
+for d in $(ls /sys/class/net); do
+    tc qdisc show dev $d; tc filter show dev $d ingress; tc filter show dev $d egress
+done
+"""
+
+
+@pytest.fixture(scope="module")
+def ovs() -> Iterator[Lab]:
+    with running_lab("ovs", traffic=True) as lab:
+        yield lab
+
+
+@pytest.fixture(params=["bridge", "ovs"])
+def some(request: pytest.FixtureRequest) -> Lab:
+    """Each kind of switch in turn."""
+    return request.getfixturevalue({"bridge": "lab", "ovs": "ovs"}[request.param])
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Mapping[str, str]:
+    """A journal of our own."""
+    return {"TAPWRIGHT_STATE": str(tmp_path / "state")}
+
+
+def world(lab: Lab) -> str:
+    """All of the server that a mirror could leave something in, but what changes by itself."""
+    said = [lab.exec("s1", ["sh", "-c", _DEVICES], check=False).stdout]
+    if any(switch.kind == "ovs" for switch in lab.node("s1").spec.switches.values()):
+        tables = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
+        said += [lab.exec("s1", ["ovs-vsctl", "list", table]).stdout for table in tables]
+    return _BY_ITSELF.sub("", "\n".join(said))
+
+
+@contextmanager
+def mirroring(*arguments: str, env: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen, dict]]:
+    """A running ``tapwright mirror``, and what it said when it was open."""
+    with running_command("mirror", *arguments, "--json", env=env) as running:
+        assert running.stdout
+        assert running.stderr
+        line = running.stdout.readline()
+        assert line, running.stderr.read().decode()
+        yield running, json.loads(line)
+
+
+def ended(running: subprocess.Popen, number: signal.Signals = signal.SIGINT) -> Answer:
+    running.send_signal(number)
+    out, err = running.communicate(timeout=60)
+    return Answer(running.returncode, out.decode(), err.decode())
+
+
+def swept(env: Mapping[str, str]) -> Answer:
+    """Wait until the lease of the one session is over, and sweep."""
+    end = time.monotonic() + 60
+    while True:
+        (session,) = tapwright("sessions", "--json", env=env).data
+        if not session["lease_left"]:
+            return tapwright("sweep", env=env)
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+COLLECTOR = {"bridge": "cache", "ovs": "queue"}
+
+
+def collector(lab: Lab) -> str:
+    return COLLECTOR[lab.plan.topology.name]
+
+
+def test_both_directions_reach_a_collector_vm(some: Lab, state: Mapping[str, str]) -> None:
+    before = world(some)
+    env = {**some.environment(), **state}
+    taker = collector(some)
+    with mirroring("web", "--to", f"vm:{taker}/eth0", "-f", "tcp port 5432", env=env) as (running, told):
+        assert [(m["vm"], m["vnic"]) for m in told["mirrors"]] == [("web", "eth0")]
+        rows = seen(some.node(taker).netns, "eth0", "ip.src", "tcp.port", only="tcp port 5432")
+        answer = ended(running)
+    assert answer.code == 0, answer.err
+    assert {row[1] for row in rows} == {"10.0.0.11", "10.0.0.12"}
+    counts = {count["direction"]: count["frames"] for count in answer.data["copied"]}
+    assert counts["in"] > 0
+    assert counts["out"] > 0
+    assert world(some) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_nothing(some: Lab, state: Mapping[str, str], number: signal.Signals) -> None:
+    before = world(some)
+    env = {**some.environment(), **state}
+    with mirroring("web", "--to", f"vm:{collector(some)}", env=env) as (running, _):
+        assert world(some) != before
+        answer = ended(running, number)
+    assert (answer.code, answer.err) == (0, "")
+    assert world(some) == before
+
+
+@pytest.mark.parametrize("by", ["linux", "ovs"])
+def test_killed_it_is_swept_once_its_lease_is_over(ovs: Lab, state: Mapping[str, str], by: str) -> None:
+    before = world(ovs)
+    env = {**ovs.environment(), **state}
+    with mirroring("web", "db", "--to", "vm:queue/eth0", "--by", by, "--lease", "1s", env=env) as (running, told):
+        ended(running, signal.SIGKILL)
+    assert world(ovs) != before
+    answer = swept(env)
+    assert answer.code == 0, answer.err
+    assert told["session"] in answer.out
+    assert world(ovs) == before
+    assert tapwright("sessions", "--json", env=env).data == []
+    (closed,) = tapwright("sessions", "--all", "--json", env=env).data
+    assert (closed["id"], closed["state"], closed["kept"]) == (told["session"], "closed", [])
+
+
+def test_a_dry_run_changes_nothing_and_says_what_it_would(some: Lab, state: Mapping[str, str]) -> None:
+    before = world(some)
+    answer = tapwright(
+        "mirror", "web", "--to", f"vm:{collector(some)}", "--dry-run", env={**some.environment(), **state}
+    )
+    assert answer.code == 0, answer.err
+    assert "web/eth0: mirrored by linux" in answer.out
+    assert "is copied to" in answer.out
+    assert world(some) == before
+    assert not Path(state["TAPWRIGHT_STATE"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("nobody", "--to", "nic:eth1"), 3, "tapwright ls"),
+        (("web", "--to", "nic:nowhere"), 3, "no device 'nowhere'"),
+        (("web", "--to", "vm:nobody"), 3, "no VM is called 'nobody'"),
+        (("web", "--to", "vm:web/eth0"), 2, "cannot be mirrored to itself"),
+        (("web", "--to", "elsewhere"), 2, "nic:DEV"),
+        (("web", "--to", "vxlan://10.0.0.11?vni=7"), 2, "is the mirrored VM itself"),
+        (("web", "--to", "nic:vnet1"), 2, "--to vm:NAME/NIC"),
+        (("web", "--to", "nic:br-int"), 8, "the switch needs it"),
+        (("web", "--to", "vm:db", "--by", "nobody"), 2, "no provider 'nobody'"),
+        (("web", "--to", "vm:db", "-f", "tcp prt 80"), 6, "prt"),
+        (("web", "--to", "vm:db", "--lease", "2d"), 2, "lease"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_next_step(
+    ovs: Lab, state: Mapping[str, str], arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    before = world(ovs)
+    answer = tapwright("mirror", *arguments, env={**ovs.environment(), **state})
+    assert answer.code == code, answer.err
+    assert says in answer.err
+    assert "Traceback" not in answer.err
+    assert world(ovs) == before
