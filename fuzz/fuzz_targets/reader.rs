@@ -1,5 +1,8 @@
 #![no_main]
 
+#[path = "../../crates/core/tests/fuzz/plain.rs"]
+#[allow(dead_code)] // for one of the targets
+mod plain;
 #[path = "../../crates/core/tests/fuzz/targets.rs"]
 #[allow(dead_code)] // one of several
 mod targets;

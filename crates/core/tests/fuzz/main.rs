@@ -5,6 +5,7 @@
 //! the seeds that `TAPWRIGHT_FUZZ_SEEDS=FOLDER` makes this one write.
 
 mod mutate;
+mod plain;
 mod seeds;
 mod targets;
 
@@ -25,6 +26,12 @@ fn survive(target: fn(&[u8]), data: &[u8]) {
     assert!(done.is_ok(), "this input was not survived: {data:02x?}");
 }
 
+/// Where a seed is cut: everywhere, but for the middle of a long one.
+fn cuts(length: usize) -> impl Iterator<Item = usize> {
+    let (first, last) = (600, 150);
+    (0..length).filter(move |at| *at < first || *at + last >= length)
+}
+
 fn fuzz(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>]) {
     if let Ok(folder) = std::env::var("TAPWRIGHT_FUZZ_SEEDS") {
         let folder = std::path::Path::new(&folder).join(name);
@@ -35,7 +42,7 @@ fn fuzz(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>]) {
     }
     for seed in seeds {
         survive(target, seed);
-        for length in 0..seed.len().min(600) {
+        for length in cuts(seed.len()) {
             survive(target, &seed[..length]);
         }
     }
@@ -59,4 +66,9 @@ fn decap() {
 #[test]
 fn reader() {
     fuzz("reader", targets::reader, &seeds::files());
+}
+
+#[test]
+fn interpreter() {
+    fuzz("interpreter", targets::interpreter, &seeds::programs());
 }

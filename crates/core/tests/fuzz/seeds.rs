@@ -309,3 +309,29 @@ pub fn files() -> Vec<Vec<u8>> {
     made.push(lz4.finish().unwrap());
     made
 }
+
+/// Programs of libpcap and of the inner filter, each with a packet it may be about.
+pub fn programs() -> Vec<Vec<u8>> {
+    let mut made: Vec<Vec<u8>> = Vec::new();
+    for line in include_str!("programs.txt").lines() {
+        match (line.starts_with('#'), made.last_mut()) {
+            (true, _) => made.push(Vec::new()),
+            (false, Some(program)) => program.extend(packed(line)),
+            (false, None) => panic!("a program has a title"),
+        }
+    }
+    let packets = packets();
+    let about = made.iter().flat_map(|program| {
+        let with =
+            |packet: &Vec<u8>| [&[(program.len() / 8) as u8][..], program, &packet[1..]].concat();
+        packets.iter().map(with)
+    });
+    about.filter(|seed| seed[0] > 0).collect()
+}
+
+/// An instruction as `tcpdump -ddd` prints it.
+fn packed(line: &str) -> Vec<u8> {
+    let numbers: Vec<u32> = line.split(' ').map(|word| word.parse().unwrap()).collect();
+    let (code, k) = ((numbers[0] as u16).to_le_bytes(), numbers[3].to_le_bytes());
+    [&code[..], &[numbers[1] as u8, numbers[2] as u8], &k].concat()
+}
