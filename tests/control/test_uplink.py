@@ -105,7 +105,8 @@ def test_kept_wrapped_it_is_the_same_with_the_overlay_around_it(lab: Lab, tmp_pa
     outer = fields(files["outer"], "frame.len", "ip.src", "tcp.seq_raw", "vxlan.vni")
     assert {row[3] for row in outer} == {"100"}
     unwrapped = [(str(int(a) - 50), b.split(",")[1], c) for a, b, c, _ in outer]
-    assert inner == unwrapped
+    # Two sockets may get packets of two processors in either order.
+    assert Counter(inner) == Counter(unwrapped)
 
 
 def test_a_snap_length_is_the_inner_frames(lab: Lab, tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 
 from support import shark
 from support.captures import Read, read
+from support.corpus import FOLDER
 from tapwright import read as reading
 from tapwright.errors import TapwrightError
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
-INDEX: list[dict[str, Any]] = json.loads((CORPUS / "index.json").read_text())
+INDEX: list[dict[str, Any]] = json.loads((FOLDER / "index.json").read_text())
 GROUPS = sorted({row["group"] for row in INDEX})
 TUNNELS = {"mpls", "pppoes", "gtp", "gre", "nsh"}
 LINKS = {0, 1, 9, 12, 50, 101, 113, 228, 229, 276}
@@ -29,13 +29,13 @@ def rows(group: str) -> Iterator[dict[str, Any]]:
 
 
 def truth(row: dict[str, Any]) -> list[dict[str, Any]]:
-    with gzip.open(CORPUS / f"{row['file']}.truth.jsonl.gz", "rt") as lines:
+    with gzip.open(FOLDER / f"{row['file']}.truth.jsonl.gz", "rt") as lines:
         return [json.loads(line) for line in lines]
 
 
 def plain_copy(row: dict[str, Any], target: Path) -> list[Read]:
     """The packets themselves, by the same reader; `test_every_packet_is_read` judges that one."""
-    request = reading.Request((str(CORPUS / row["file"]),), str(target), force=True)
+    request = reading.Request((str(FOLDER / row["file"]),), str(target), force=True)
     reading.slice_file(request, reading.Part()).result()
     return read(target)
 
@@ -68,7 +68,7 @@ def cut(packet: bytes) -> bytes:
 def test_every_wrapped_packet_comes_out_byte_exact(group: str, tmp_path: Path) -> None:
     wrong, judged = [], 0
     for row in rows(group):
-        source, target = CORPUS / row["file"], tmp_path / "out.pcapng"
+        source, target = FOLDER / row["file"], tmp_path / "out.pcapng"
         reading.decap(reading.Request((str(source),), str(target), force=True)).result()
         for packet, original, got in zip(
             truth(row), plain_copy(row, tmp_path / "copy.pcapng"), read(target), strict=False
@@ -117,7 +117,7 @@ def nanoseconds(text: str | None) -> int:
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_file_confuses_any_verb(group: str, tmp_path: Path) -> None:
     for row in rows(group):
-        path = str(CORPUS / row["file"])
+        path = str(FOLDER / row["file"])
         found = reading.info(path).result()
         asked = reading.Request((path,), str(tmp_path / "out.pcapng"), force=True)
         assert reading.filter_file(asked).result().totals.written == found.amount.packets
@@ -138,7 +138,7 @@ def test_no_file_confuses_any_verb(group: str, tmp_path: Path) -> None:
 def test_what_we_write_is_read_without_a_complaint(tmp_path: Path) -> None:
     for row in INDEX[::8]:
         target = tmp_path / "out.pcapng"
-        found = reading.decap(reading.Request((str(CORPUS / row["file"]),), str(target), force=True)).result()
+        found = reading.decap(reading.Request((str(FOLDER / row["file"]),), str(target), force=True)).result()
         assert f"Number of packets:   {found.totals.written}\n" in exact_counts(target)
 
 
