@@ -11,7 +11,7 @@ from support import short_folder
 from support.entered import entered
 from support.netns import inode, ip, veth
 from support.openvswitch import OpenVSwitch, openvswitch
-from support.vnics import quiet_namespace
+from support.vnics import allow_ip6, quiet_namespace
 from tapwright.find.topology import join
 from tapwright.model import Host, Netns
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, parse
@@ -91,12 +91,8 @@ def _furnish(switch: OpenVSwitch, web: str, db: str, sniffer: str, vm: str, trun
     commands += [f"add-port br0 {port}" for port in ("vnet1", "vnet2", "vnet3", "trunk0")]
     commands += [f"set interface vnet{n} external_ids:vm-id=vm{n}" for n in (1, 2, 3)]
     switch.vsctl(*(word for command in commands for word in ("--", *command.split())))
-    subprocess.run(
-        ["ip", "netns", "exec", collector, "sysctl", "-qw", "net.ipv6.conf.eth0.disable_ipv6=0"], check=True, timeout=20
-    )
-    subprocess.run(
-        ["ip", "netns", "exec", host, "sysctl", "-qw", "net.ipv6.conf.br-phy.disable_ipv6=0"], check=True, timeout=20
-    )
+    allow_ip6(collector, "eth0")
+    allow_ip6(host, "br-phy")
     ip("addr", "add", "172.31.0.1/24", "dev", "br-phy", netns=host)
     ip("addr", "add", "fd00::1/64", "dev", "br-phy", "nodad", netns=host)
     ip("link", "set", "br-phy", "up", netns=host)

@@ -1,5 +1,6 @@
 """What a mirror could leave in the kernel: all that `ip` and `tc` print of some namespaces."""
 
+import difflib
 import re
 import subprocess
 
@@ -28,3 +29,8 @@ def _traces(netns: str) -> str:
         device = line.split()[0].partition("@")[0]
         found += [tc("filter", "show", "dev", device, hook, netns=netns) for hook in ("ingress", "egress")]
     return "\n".join(found)
+
+
+def difference(before: str, after: str) -> str:
+    """Line by line, "" when there is none."""
+    return "\n".join(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1))

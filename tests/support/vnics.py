@@ -38,6 +38,11 @@ def quiet_namespace() -> Iterator[str]:
         yield name
 
 
+def allow_ip6(netns: str, device: str) -> None:
+    """Let one device of a quiet namespace have addresses of IPv6 after all."""
+    _set(netns, f"net.ipv6.conf.{device}.disable_ipv6=0")
+
+
 def _set(netns: str, setting: str) -> None:
     subprocess.run(["ip", "netns", "exec", netns, "sysctl", "-q", "-w", setting], check=True, timeout=20)
 

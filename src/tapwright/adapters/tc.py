@@ -22,6 +22,8 @@ from tapwright.adapters.tc_long import NewFilter, add_long
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 
+BY_HANDLE = "ffff:"
+"""What an `ingress` qdisc may be called as well as `ingress`."""
 HOOKS = ("ingress", "egress")
 """``ingress``: what the device hands to the host; ``egress``: what the host gives the device."""
 MAX_INSTRUCTIONS = 4000
@@ -101,6 +103,7 @@ class Options(msgspec.Struct, frozen=True):
 class Filter(msgspec.Struct, frozen=True):
     """One filter of a hook, whoever made it; also the line that `tc` prints for its priority alone."""
 
+    parent: str = ""
     protocol: str = ""
     pref: int = 0
     kind: str = ""
@@ -226,7 +229,7 @@ def add_filter(netns: Netns, device: Link, to: Link, wanted: NewFilter) -> None:
         return
     which = ["protocol", "all", "pref", str(wanted.pref), "handle", hex(wanted.handle)]
     action = ["action", "mirred", "egress", "mirror", "dev", safe(to.ifname), "continue", "cookie", wanted.cookie]
-    where = ["dev", safe(device.ifname), wanted.hook]
+    where = ["dev", safe(device.ifname), *(["parent", BY_HANDLE] if wanted.by_handle else [wanted.hook])]
     _run(netns, ["tc", "filter", "add", *where, *which, "bpf", "bytecode", _text(wanted.program), *action])
 
 

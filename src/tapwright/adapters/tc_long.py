@@ -16,6 +16,7 @@ _NEWNET = 0x40000000
 _NEWTFILTER = 44
 _REQUEST_ACK_EXCL_CREATE = 0x01 | 0x04 | 0x200 | 0x400
 _PARENT = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
+_INGRESS_QDISC = 0xFFFF0000
 _EVERY_PROTOCOL = 3
 """ETH_P_ALL"""
 _KIND, _OPTIONS = 1, 2
@@ -38,6 +39,11 @@ class NewFilter:
     program: bytes
     cookie: str
     """Hexadecimal, at most 16 bytes."""
+    by_handle: bool = False
+    """Whether the hook is that of an `ingress` qdisc which others name by its handle, ``ffff:``.
+
+    The kernel lists all filters of a hook by the name that the last one was added with.
+    """
 
 
 def add_long(netns: Netns, device: int, to: int, wanted: NewFilter) -> None:
@@ -95,7 +101,8 @@ def _message(device: int, to: int, wanted: NewFilter) -> bytes:
         + _attribute(_BPF_PROGRAM, wanted.program)
     )
     info = wanted.pref << 16 | socket.htons(_EVERY_PROTOCOL)
-    body = struct.pack("=BxxxiIII", 0, device, wanted.handle, _PARENT[wanted.hook], info)
+    parent = _INGRESS_QDISC if wanted.by_handle else _PARENT[wanted.hook]
+    body = struct.pack("=BxxxiIII", 0, device, wanted.handle, parent, info)
     body += _attribute(_KIND, b"bpf\0") + _attribute(_OPTIONS, options)
     return struct.pack("=IHHII", 16 + len(body), _NEWTFILTER, _REQUEST_ACK_EXCL_CREATE, 1, 0) + body
 

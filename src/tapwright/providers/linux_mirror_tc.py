@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tapwright.adapters import namespaces, netlink, process, tc
 from tapwright.adapters.tc_long import NewFilter
@@ -148,16 +148,18 @@ def _unhook(netns: Netns, operation: Operation) -> None:
 def _copy(netns: Netns, operation: Operation) -> None:
     device, hook = _mirrored(netns, operation), operation.text("hook")
     there = tc.filters(netns, device.ifname, hook)
-    if ours := _ours(operation, there):
-        if differs := _differs(operation, ours[0]):
-            raise ProviderError(f"the mirror of {device.ifname} was changed: {differs}", "stop it and open it again")
+    ours = _ours(operation, there)
+    if differs := _differs(operation, ours[0]) if ours else _robbed(operation, there):
+        raise ProviderError(f"the mirror of {device.ifname} was changed: {differs}", "stop it and open it again")
+    if ours:
         return
     wanted = NewFilter(
         hook=hook,
-        pref=free(each.pref for each in there),
+        pref=_place(device.ifname, hook, there),
         handle=operation.number("handle"),
         program=bytes.fromhex(operation.text("program")),
         cookie=operation.text("session"),
+        by_handle=any(each.parent == tc.BY_HANDLE for each in there),
     )
     tc.add_filter(netns, device, _target(netns, operation), wanted)
 
@@ -172,11 +174,26 @@ def _target(netns: Netns, operation: Operation) -> tc.Link:
     return to
 
 
-def free(taken: Iterable[int]) -> int:
-    """A priority before all that are taken; the first free one where somebody has 1."""
-    prefs = frozenset(taken)
-    before = min((*prefs, _FOREMOST + 1)) - 1
-    return before or next(pref for pref in range(1, 0xFFFF) if pref not in prefs)
+def _place(device: str, hook: str, there: Sequence[tc.Filter]) -> int:
+    """The priority of a new filter of ours.  Raises ProviderError where there is none that sees every frame."""
+    mine = frozenset(each.pref for each in there if _mark(each))
+    pref = free(mine, frozenset(each.pref for each in there) - mine)
+    if not pref:
+        raise ProviderError(
+            f"{device} has filters of somebody else's in the first places of its {hook} hook, "
+            "which may keep frames from ours",
+            f"give them a higher pref (tc filter show dev {device} {hook}), or capture: the device can be read",
+        )
+    return pref
+
+
+def free(ours: Collection[int], others: Collection[int]) -> int:
+    """A priority before all of others', none of ours; 0 where there is none.
+
+    A filter of others may end a frame's way, behind it nobody sees that frame; ours never do.
+    """
+    before = min((*others, _FOREMOST + 1))
+    return next((pref for pref in range(before - 1, 0, -1) if pref not in ours), 0)
 
 
 def _uncopy(netns: Netns, operation: Operation) -> None:
@@ -233,7 +250,8 @@ def tunnel(operation: Operation) -> list[str]:
     if kind == TargetKind.GRE:
         return [f"{six}gretap", *common, *(["key", number] if number != "0" else [])]
     version = (
-        ["erspan_ver", "1", "erspan", str(operation.number("extra"))]
+        # An index of 0 is what a kernel takes where none is named, and iproute2 refuses to name it.
+        ["erspan_ver", "1", *(["erspan", str(operation.number("extra"))] if operation.number("extra") else [])]
         if kind == TargetKind.ERSPAN2
         else ["erspan_ver", "2", "erspan_dir", "ingress", "erspan_hwid", "0"]
     )
@@ -291,13 +309,19 @@ def _found_filter(netns: Netns, operation: Operation) -> Finding:
     there = tc.filters(netns, device, operation.text("hook"))
     ours = _ours(operation, there)
     if not ours:
-        robbed = any(each.kind == "bpf" and each.handle == operation.number("handle") for each in there)
-        return Finding(Found.CHANGED, "its cookie is gone") if robbed else Finding(Found.ABSENT)
+        robbed = _robbed(operation, there)
+        return Finding(Found.CHANGED, robbed) if robbed else Finding(Found.ABSENT)
     if differs := _differs(operation, ours[0]):
         return Finding(Found.CHANGED, differs)
     # A target that went away is nobody's change of the filter: it has to go like any other.
     gone = any(action.to_dev == "*" for action in ours[0].actions)
     return Finding(Found.THERE, f"{operation.text('to')}, its target, is gone" if gone else "")
+
+
+def _robbed(operation: Operation, there: Sequence[tc.Filter]) -> str:
+    """What is gone of a filter that has our number and is not ours by its cookie."""
+    same = any(each.kind == "bpf" and each.handle == operation.number("handle") for each in there)
+    return "its cookie is gone" if same else ""
 
 
 def _differs(operation: Operation, there: tc.Filter) -> str:
