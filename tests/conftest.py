@@ -4,12 +4,18 @@ import os
 
 import pytest
 
+from tapwright.control.signals import listen_to_ctrl_c
 from tapwright.lab.userns import privileged
 
 _ROOT = pytest.mark.skipif(not privileged(), reason="needs root, or `unshare -Urnm` with a private /run")
 
 _ELSEWHERE = "beside this checkout"
 """In the reason of tests on captures of other projects, which are not part of this one."""
+
+
+def pytest_configure() -> None:
+    """Tests send SIGINT, also where the suite runs in the background of a script."""
+    listen_to_ctrl_c()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

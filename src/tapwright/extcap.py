@@ -27,6 +27,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from tapwright.control.signals import handled
 from tapwright.control.wireshark import DLTS, MAX_SNAPLEN, OPTIONS, sentence
 from tapwright.errors import CaptureError, FilterError, NotFound, TapwrightError, UsageError
 from tapwright.text import printable
@@ -201,12 +202,8 @@ class _Stop:
 @contextmanager
 def _stoppable() -> Iterator[_Stop]:
     stop = _Stop()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
+    with handled(stop, (signal.SIGTERM, signal.SIGINT)):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _one_line(error: TapwrightError) -> str:

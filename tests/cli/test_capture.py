@@ -15,7 +15,7 @@ from tests.support.labs import running_lab
 from tests.support.netns import ip
 from tests.support.packets import send
 from tests.support.shark import capinfos, fields, packets
-from tests.support.tapwright import capturing, grown, tapwright
+from tests.support.tapwright import capturing, grown, running_command, tapwright
 from tests.support.vnics import quiet_bridge
 
 from tapwright.lab import Lab
@@ -191,6 +191,17 @@ def test_a_signal_completes_the_file(env: Mapping[str, str], tmp_path: Path, num
         assert summary["ended"] == "stopped"
         assert packets(path) == summary["ledger"]["total"]["written"] > 0
         assert "Number of stat entries = 1" in capinfos(path)
+
+
+def test_nohup_keeps_it_going_until_it_is_told_to_stop(env: Mapping[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "n.pcapng"
+    with running_command("capture", "web", "-w", str(path), env=env, wrapper=("nohup",)) as capture:
+        grown(path)
+        capture.send_signal(signal.SIGHUP)
+        grown(path, path.stat().st_size + 4000)
+        capture.send_signal(signal.SIGINT)
+        out, err = capture.communicate(timeout=20)
+    assert (capture.returncode, b"complete" in out) == (0, True), err
 
 
 def test_killed_it_leaves_a_readable_file_and_nothing_else(env: Mapping[str, str], tmp_path: Path) -> None:

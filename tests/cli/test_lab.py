@@ -56,6 +56,7 @@ def test_a_lab_from_up_to_down(name: str) -> None:
     assert f"OVS_RUNDIR=/run/tapwright/lab/{name}/s1" in run("exec", f"{name}/s1", "env").stdout
     assert run("down", name).stdout == f"lab {name} is down\n"
     again = run("down", name)
+    assert json.loads(run("down", name, "--json").stdout) == {"down": []}
     assert (again.returncode, "nothing to do" in again.stderr) == (0, True)
 
 

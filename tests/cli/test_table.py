@@ -5,8 +5,8 @@ from tapwright.cli.table import render
 HEADER = ("NAME", "NOTE", "ID")
 
 
-def table(*rows, width=None, dispensable=()):
-    return list(render(HEADER, rows, width, dispensable))
+def table(*rows, width=None, dispensable=(), elastic=()):
+    return list(render(HEADER, rows, width, dispensable, elastic))
 
 
 def test_columns_are_aligned_and_gaps_are_marked():
@@ -26,6 +26,17 @@ def test_what_can_be_spared_goes_first():
     assert table(*rows, width=34, dispensable=("ID", "NOTE"))[0].split() == ["NAME", "NOTE", "ID"]
     assert table(*rows, width=33, dispensable=("ID", "NOTE"))[0].split() == ["NAME", "NOTE"]
     assert table(*rows, width=5, dispensable=("ID", "NOTE"))[0].split() == ["NAME"]
+
+
+def test_what_still_does_not_fit_is_cut():
+    rows = [("a" * 20, "b" * 20, "c"), ("short", "d" * 18, "e")]
+    assert table(*rows, width=35, dispensable=("ID",), elastic=("NOTE", "NAME"))[1:] == [
+        "aaaaaaaaaaaaaaaaaaaa  bbbbbbbbbbbb…",
+        "short                 dddddddddddd…",
+    ]
+    assert max(map(len, table(*rows, width=30, dispensable=("ID",), elastic=("NOTE", "NAME")))) == 30
+    assert max(map(len, table(*rows, width=5, dispensable=("ID",), elastic=("NOTE", "NAME")))) == 12 + 2 + 12
+    assert table(*rows, elastic=("NOTE", "NAME"))[1].startswith("a" * 20)
 
 
 def test_no_rows_leave_the_header():

@@ -178,6 +178,16 @@ def test_where_user_namespaces_are_forbidden_it_says_which_setting(user: User) -
     assert "sudo sysctl user.max_user_namespaces=15000" in said
 
 
+def test_where_all_allowed_user_namespaces_are_in_use_it_says_so(user: User) -> None:
+    said = user(
+        "-c",
+        REFUSED.replace('write_text("0")', 'write_text("1")').replace(
+            "enter_userns()\nexcept", "enter_userns()\n    enter_userns()\nexcept"
+        ),
+    ).stdout
+    assert "as many as user.max_user_namespaces allows are in use" in said
+
+
 def test_threads_must_come_later() -> None:
     code = """
 import threading, time

@@ -30,7 +30,10 @@ def extcap() -> None:
     """Make VMs appear as interfaces in Wireshark and tshark."""
 
 
-@extcap.command()
+@extcap.command(
+    short_help="Put a launcher into Wireshark's folder.",
+    epilog="\b\nExamples:\n  tapwright extcap install\n  sudo tapwright extcap install --system",
+)
 @_system
 def install(system: bool) -> None:
     """Put a launcher into Wireshark's extcap folder; again does no harm."""
@@ -41,7 +44,7 @@ def install(system: bool) -> None:
     click.echo("Next: tshark -D (Wireshark: Capture > Refresh Interfaces, F5)")
 
 
-@extcap.command()
+@extcap.command(epilog="\b\nExample:\n  tapwright extcap uninstall")
 @_system
 def uninstall(system: bool) -> None:
     """Take the launcher away."""
@@ -51,7 +54,10 @@ def uninstall(system: bool) -> None:
     click.echo(f"{printable(str(path))}: {'removed' if done else 'was not installed'}")
 
 
-@extcap.command()
+@extcap.command(
+    short_help="Say whether Wireshark finds it.",
+    epilog="\b\nExamples:\n  tapwright extcap status\n  tapwright extcap status --json | jq .interfaces",
+)
 @json_option
 def status(as_json: bool) -> None:
     """Say where the launcher is, and whether Wireshark finds it and what it offers."""

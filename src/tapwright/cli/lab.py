@@ -11,6 +11,7 @@ import click
 
 from tapwright.adapters import command
 from tapwright.cli.common import emit_json, is_terminal, json_option, warn
+from tapwright.control.signals import handled
 from tapwright.errors import NotFound, TapwrightError, UsageError
 from tapwright.text import printable
 
@@ -92,10 +93,9 @@ def up(topology: str, name: str | None, traffic: bool, hypervisor: Any, as_json:
     build.require(wanted)
     build.fetch(wanted, report)  # here, since an ordinary user's namespaces have no way to the network
     reach = Reach(alone=True, make=True)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
     try:
-        made = Lab.up(loaded, name or loaded.name, traffic=traffic, hypervisor=hypervisor, report=report)
+        with handled(_terminated, (signal.SIGTERM, signal.SIGHUP)):
+            made = Lab.up(loaded, name or loaded.name, traffic=traffic, hypervisor=hypervisor, report=report)
     except (KeyboardInterrupt, SystemExit):
         _say_what_is_left()
         raise
@@ -107,7 +107,8 @@ def up(topology: str, name: str | None, traffic: bool, hypervisor: Any, as_json:
 @lab.command(epilog="\b\nExamples:\n  tapwright lab down bridge\n  tapwright lab down --all")
 @click.argument("name", required=False, shell_complete=_complete_lab)
 @click.option("--all", "every", is_flag=True, help="Every lab on record, broken ones too.")
-def down(name: str | None, every: bool) -> None:
+@json_option
+def down(name: str | None, every: bool, as_json: bool) -> None:
     """Take a lab down, in whatever state it is.
 
     Without NAME: the only lab there is.
@@ -118,15 +119,19 @@ def down(name: str | None, every: bool) -> None:
 
     reach = Reach(alone=True)
     try:
-        for one in _chosen(name, every, store.names() if reach.possible else ()):
+        chosen = _chosen(name, every, store.names() if reach.possible else ())
+        for one in chosen:
             labs.down(one)
-            click.echo(f"lab {one} is down")
+            if not as_json:
+                click.echo(f"lab {one} is down")
         labs.tidy()
     finally:
         reach.leave()
+    if as_json:
+        emit_json({"down": chosen})
 
 
-@lab.command()
+@lab.command(epilog="\b\nExamples:\n  tapwright lab ls\n  tapwright lab ls --json | jq '.[].name'")
 @json_option
 def ls(as_json: bool) -> None:
     """The labs of this machine, their nodes and state."""

@@ -18,6 +18,7 @@ from tapwright.text import printable, shortened
 
 _HEADER = ("VM", "KIND", "VNIC", "MAC", "IP", "MTU", "DEVICE", "SWITCH", "PORT", "VLAN", "OVERLAY", "KNOWN BY")
 _DISPENSABLE = ("KNOWN BY", "PORT", "MTU", "KIND", "VLAN", "MAC")
+_ELASTIC = ("DEVICE", "SWITCH", "VM")
 
 _SAYS = {Answer.YES: "knows of none; asked ", Answer.UNKNOWN: "could not be asked: ", Answer.NO: ""}
 
@@ -28,7 +29,7 @@ Examples:
   tapwright ls --switch br-int
   tapwright ls --json | jq '.vnics[] | [.vm.name, .device.name]'
 
-On a terminal the columns that do not fit are left out; --wide shows them all."""
+On a terminal, columns that do not fit are left out and long names cut; --wide shows all."""
 
 
 @click.command(epilog=_EPILOG)
@@ -76,7 +77,7 @@ def table(found: Sequence[Row], width: int | None, *, wide: bool = False) -> Ite
     """The lines; `width` is that of the terminal, None when everything shall be shown."""
     owners = Counter(name for name, _ in {(row.vm.name, row.vm.id) for row in found})
     cells = ([printable(cell) for cell in _cells(row, owners[row.vm.name] > 1, width, wide=wide)] for row in found)
-    return render(_HEADER, cells, width, _DISPENSABLE)
+    return render(_HEADER, cells, width, _DISPENSABLE, _ELASTIC)
 
 
 def _cells(row: Row, ambiguous: bool, width: int | None, *, wide: bool) -> tuple[str, ...]:

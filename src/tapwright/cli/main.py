@@ -10,6 +10,7 @@ import sys
 
 import click
 
+from tapwright.control.signals import listen_to_ctrl_c
 from tapwright.errors import TapwrightError
 
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -88,6 +89,7 @@ def tapwright() -> None:
 
 def main() -> None:
     """Run the command line; every error tapwright raises on purpose becomes one message and its exit code."""
+    listen_to_ctrl_c()
     try:
         code = _run()
         sys.stdout.flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tapwright.cli.common import emit_json, warn
+from tapwright.control.signals import handled
 from tapwright.errors import CaptureError, UsageError
 from tapwright.text import printable
 from tapwright.units import format_count, format_duration, format_size
@@ -139,13 +139,8 @@ def line(progress: Progress, seconds: float) -> str:
 def _signals() -> Iterator[list[int]]:
     """Gives the signals that asked for the end."""
     asked: list[int] = []
-    signals = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = [signal.signal(number, lambda number, _frame: asked.append(number)) for number in signals]
-    try:
+    with handled(lambda number, _frame: asked.append(number)):
         yield asked
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def finish(found: Any, lines: Sequence[str], totals: Totals, output: str, *, as_json: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 
 from tapwright.cli.common import is_terminal, warn
 from tapwright.cli.progress import Goals, ProgressLine, Reading
+from tapwright.control.signals import handled
 
 if TYPE_CHECKING:
     from tapwright.capture.files import Destination
@@ -57,13 +57,8 @@ class Stop:
 def stoppable() -> Iterator[Stop]:
     """While this holds, a signal ends what `Stop.capture` is."""
     stop = Stop()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, stop) for number in signals]
-    try:
+    with handled(stop):
         yield stop
-    finally:
-        for number, handler in zip(signals, before, strict=True):
-            signal.signal(number, handler)
 
 
 def follow(running: Capture, goals: Goals) -> None:

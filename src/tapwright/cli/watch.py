@@ -16,6 +16,7 @@ import click
 
 from tapwright.cli.common import complete_vm, emit_json, is_terminal, json_option, show_warnings
 from tapwright.cli.parameters import DURATION
+from tapwright.control.signals import handled
 from tapwright.errors import UsageError
 from tapwright.find.live import Tracker, Traffic, totals
 
@@ -83,12 +84,8 @@ def _stopping() -> Iterator[threading.Event]:
     def ask(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(ask, (signal.SIGINT, signal.SIGTERM)):
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

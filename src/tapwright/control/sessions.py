@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from types import FrameType
 from tapwright import config as configuration
 from tapwright import providers
 from tapwright.config import Config
+from tapwright.control.signals import handled
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
 from tapwright.model import Answer
 from tapwright.plan.mirrors import Direction, Mirror
@@ -265,9 +265,5 @@ def _signals(stop: threading.Event) -> Iterator[None]:
             raise KeyboardInterrupt
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
+    with handled(ask):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -103,12 +103,18 @@ def refusal(error: OSError) -> PrivilegeError:
     if error.errno == errno.EINVAL:
         return PrivilegeError("user namespaces must be entered before any thread is started")
     found = tuple(_forbidding())
-    why = "; ".join(f"{name} is {value}" for name, value, _ in found) or f"the kernel says: {error.strerror}"
+    why = "; ".join(f"{name} is {value}" for name, value, _ in found) or _said(error)
     fix = "\n".join(f"sudo sysctl {name}={allowed}" for name, _, allowed in found)
     return PrivilegeError(
         f"a lab needs root, or user namespaces, which are not allowed here ({why})",
         f"run it with sudo{', or allow them:' if fix else ''}\n{fix}".strip(),
     )
+
+
+def _said(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "as many as user.max_user_namespaces allows are in use"
+    return f"the kernel says: {error.strerror}"
 
 
 def _forbidding() -> Iterator[tuple[str, str, str]]:

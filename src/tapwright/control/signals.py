@@ -1,0 +1,33 @@
+"""The signals that end what goes on until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Handler = Callable[[int, FrameType | None], None]
+
+
+@contextmanager
+def handled(handler: Handler, numbers: Sequence[signal.Signals] = STOPS) -> Iterator[None]:
+    """While this holds, `handler` hears of those signals; but not of a hang-up that `nohup` keeps from us."""
+    before = {number: signal.signal(number, handler) for number in numbers if not _kept_away(number)}
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def listen_to_ctrl_c() -> None:
+    """A script's shell starts background jobs deaf to SIGINT, and its `kill -INT $!` would do nothing."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _kept_away(number: signal.Signals) -> bool:
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
