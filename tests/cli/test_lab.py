@@ -115,18 +115,57 @@ def test_an_unknown_topology() -> None:
     assert "bridge, nat, overlay" in done.stderr
 
 
+_STOPPED_WITH = """
+import importlib, os, signal, sys
+module, _, name = sys.argv.pop(1).rpartition(".")
+module = importlib.import_module(module)
+real = getattr(module, name)
+
+def stopped(*arguments, **named):
+    result = real(*arguments, **named)
+    os.kill(os.getpid(), signal.SIGINT)
+    return result
+
+setattr(module, name, stopped)
+from tapwright.cli.main import main
+main()
+"""
+"""Ctrl-C comes when this function has just done its work."""
+
+_INSTANTS = (
+    "tapwright.lab.netns.settle",
+    "tapwright.lab.openvswitch.await_server",
+    "tapwright.lab.guests.await_ready",
+    "tapwright.lab.store.finish",
+    "tapwright.cli.lab._show_up",
+)
+
+
 @pytest.mark.root
 @root
-def test_an_interrupted_up_says_that_it_was_undone(name: str) -> None:
-    argv = [sys.executable, "-m", "tapwright", "lab", "up", "ovs", "--name", name]
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as starting:
-        while not Path("/run/tapwright/lab", name, "lab.json").exists():
+@pytest.mark.parametrize("instant", _INSTANTS)
+def test_an_interrupted_up_undoes_everything_and_says_so(instant: str, name: str) -> None:
+    """Also where the lab was ready, and nobody had heard of it."""
+    argv = [sys.executable, "-c", _STOPPED_WITH, instant, "lab", "up", "ovs", "--name", name]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "tapwright: stopped; everything was undone")
+    assert not Path("/run/tapwright/lab", name).exists()
+
+
+@pytest.mark.root
+@root
+def test_ctrl_c_at_any_instant_of_an_up(name: str) -> None:
+    """Either the lab is up or nothing of it is there, and the exit status says which."""
+    folder = Path("/run/tapwright/lab", name)
+    with subprocess.Popen(
+        [sys.executable, "-m", "tapwright", "lab", "up", "ovs", "--name", name], stderr=subprocess.PIPE, text=True
+    ) as starting:
+        while not (folder / "lab.json").exists():
             assert starting.poll() is None
         starting.send_signal(signal.SIGINT)
         said = starting.communicate(timeout=60)[1]
-    assert starting.returncode == 130
-    assert said.strip() == "tapwright: stopped; everything was undone"
-    assert not Path("/run/tapwright/lab", name).exists()
+    undone = (130, "tapwright: stopped; everything was undone", False)
+    assert (starting.returncode, said.strip(), folder.exists()) in (undone, (0, "", True))
 
 
 def test_a_command_that_is_nearly_right() -> None:

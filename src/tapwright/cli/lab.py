@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from tapwright.adapters import command
 from tapwright.cli.common import emit_json, is_terminal, json_option, warn
-from tapwright.control.signals import handled
+from tapwright.control.signals import STOPS, handled
 from tapwright.errors import NotFound, TapwrightError, UsageError
 from tapwright.text import printable
 
 if TYPE_CHECKING:
     from tapwright.lab import Lab, Node
     from tapwright.lab.status import Status
+    from tapwright.lab.store import Record
 
 _EPILOG = """\b
 Topologies:
@@ -96,12 +98,13 @@ def up(topology: str, name: str | None, traffic: bool, hypervisor: Any, as_json:
     try:
         with handled(_terminated, (signal.SIGTERM, signal.SIGHUP)):
             made = Lab.up(loaded, name or loaded.name, traffic=traffic, hypervisor=hypervisor, report=report)
+            _show_up(made, as_json, traffic)
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # until here a stop means: no lab
     except (KeyboardInterrupt, SystemExit):
-        _say_what_is_left()
+        _undo_or_say()
         raise
     finally:
         reach.leave()
-    _show_up(made, as_json, traffic)
 
 
 @lab.command(epilog="\b\nExamples:\n  tapwright lab down bridge\n  tapwright lab down --all")
@@ -203,12 +206,29 @@ def _terminated(number: int, _: object) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _say_what_is_left() -> None:
-    """After an interrupted `up`: it undoes what it made, unless that was interrupted as well."""
+def _undo_or_say() -> None:
+    """After an interrupted `up`: nothing is left, unless the undoing was interrupted as well; then say what is.
+
+    `Lab.up` undoes a lab that is not ready yet; one that is ready, and not shown, is undone here.
+    """
+    from tapwright.lab import lab as labs
+
+    try:
+        for record in _of_this_process():
+            if record.state == "up":
+                labs.down(record.lab)
+    finally:
+        left = [record.lab for record in _of_this_process()]
+        way_out = f"stopped half-way; clear it with: tapwright lab down {left[0]}" if left else ""
+        warn(way_out or "stopped; everything was undone")
+
+
+def _of_this_process() -> list[Record]:
     from tapwright.lab import store
 
-    left = [name for name in store.names() if (record := store.read(name)) and record.pid == os.getpid()]
-    warn(f"stopped half-way; clear it with: tapwright lab down {left[0]}" if left else "stopped; everything was undone")
+    with suppress(NotFound):  # somebody else's `down` came between
+        return [record for name in store.names() if (record := store.read(name)) and record.pid == os.getpid()]
+    return []
 
 
 def _show_up(made: Lab, as_json: bool, traffic: bool) -> None:

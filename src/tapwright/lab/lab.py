@@ -16,6 +16,7 @@ from typing import Literal, Self
 import msgspec
 
 from tapwright.adapters import command
+from tapwright.control.signals import STOPS
 from tapwright.errors import Ambiguous, NotFound, ProviderError, UsageError
 from tapwright.lab import agent, build, image, libvirtd, openvswitch, ovn, processes, store
 from tapwright.lab.plan import Node, NodeKind, Plan, plan
@@ -26,13 +27,10 @@ def _silent(text: str) -> None:
     """The report of a lab that nobody watches."""
 
 
-_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
 @contextmanager
 def _stops_held() -> Iterator[Callable[[], None]]:
     """Stop signals wait until the yielded function is called: by then there is somebody to undo what was begun."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
 
     def release() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
