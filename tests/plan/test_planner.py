@@ -16,6 +16,7 @@ TAP, VETH, GUEST = DeviceKey(1, 10), DeviceKey(1, 11), DeviceKey(2, 3)
 YES = Capability.yes()
 ETH0 = Vnic("eth0", "02:00:00:00:00:01", device=TAP, inner=GUEST)
 WEB = Vm("id-web", "web", vnics=(ETH0,))
+DB = Vm("id-db", "db", vnics=(Vnic("eth0", "02:00:00:00:00:02"),))
 
 
 def point(kind=PointKind.DEVICE, device=TAP, name="tap0", *, vm=WEB, vnic="eth0", readable=YES, netns=HERE, **more):
@@ -156,8 +157,8 @@ def test_a_vni_that_is_chosen_for_each_flow_must_be_said():
         (WEB, [], "no provider offers a point for its device"),
         (dataclasses.replace(WEB, vnics=(Vnic("net0"),)), [], "no device of this host is known to carry it"),
         (WEB, [point(readable=Capability.no("it needs CAP_NET_RAW", "run it with sudo"))], "it needs CAP_NET_RAW"),
-        (WEB, [point(PointKind.MIRROR, None, "vhu0", readable=Capability.unknown("a mirror is needed"))],
-         "a mirror is needed"),
+        (WEB, [point(PointKind.MIRROR, None, "vhu0", readable=Capability.no("its switch does not answer"))],
+         "its switch does not answer"),
     ],
 )  # fmt: skip
 def test_a_vnic_nothing_shows_says_why(vm, points, reason):
@@ -165,6 +166,15 @@ def test_a_vnic_nothing_shows_says_why(vm, points, reason):
     assert plan.chosen == ()
     assert [unseen.reason for unseen in plan.unseen] == [reason]
     assert plan.warnings == ("nothing can be captured: none of these vNICs can be read here and now",)
+
+
+def test_a_mirror_needs_no_device_and_no_port_is_mirrored_twice():
+    vhu = [point(PointKind.MIRROR, None, "vhu0", vm=vm, switch="br0", port="vhu0") for vm in (WEB, DB)]
+    device = point(readable=Capability.no("the kernel never shows its frames"))
+    plan = planned([device, *vhu], vms=(WEB, DB))
+    assert [choice.point for choice in plan.chosen] == [vhu[0]]
+    assert "read already" in plan.rejected[-1].reason
+    assert with_cost(plan, {}, 10**9).cost is None, "nobody knows the load of a port without a device"
 
 
 def test_the_others_go_on_when_one_cannot_be_seen():

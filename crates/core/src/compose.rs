@@ -57,7 +57,7 @@ impl Composer {
         if !admits(spec, frame, found.as_ref().map(|found| &found.frame)) {
             return None;
         }
-        let tag = tag_bytes(frame).filter(|_| spec.role != Role::Tagged);
+        let tag = tag_bytes(frame).filter(|_| keeps_tag(spec.role));
         let body = match &found {
             Some(found) => Body::inner(&found.frame, self.snaplen),
             None => Body::whole(frame, tag.as_ref(), self.snaplen),
@@ -125,13 +125,34 @@ fn admits(spec: &Spec, frame: &Frame<'_>, inside: Option<&decap::Frame<'_>>) -> 
     judge.run_with(frame.data, frame.length, &beside) > 0
 }
 
+/// Whether the tag that the kernel took out of the frame belongs into the file.
+fn keeps_tag(role: Role) -> bool {
+    !matches!(role, Role::Tagged | Role::Copied { tagged: true })
+}
+
 /// Which way a packet goes, as the VM sees it; 0 where that is not known, as of a mirror.
 #[inline]
 fn way(spec: &Spec, frame: &Frame<'_>) -> u32 {
     match spec.role {
+        Role::Copied { .. } => way_by_address(spec.interface.mac, frame.data),
         Role::Seen if frame.outgoing == spec.outgoing_is_to_vm => Direction::Inbound as u32,
         Role::Seen => Direction::Outbound as u32,
         _ => 0,
+    }
+}
+
+/// Which way a copied frame goes: from the VM where that is its source, to the VM where that is its destination or
+/// everybody's; 0 of others, as of the VMs inside of a VM.
+fn way_by_address(vnic: Option<[u8; 6]>, frame: &[u8]) -> u32 {
+    let (Some(vnic), Some(ends)) = (vnic, frame.first_chunk::<12>()) else {
+        return 0;
+    };
+    if ends[6..] == vnic {
+        Direction::Outbound as u32
+    } else if ends[..6] == vnic || ends[0] & 1 == 1 {
+        Direction::Inbound as u32
+    } else {
+        0
     }
 }
 
@@ -151,5 +172,31 @@ fn like(new: Interface, source: &Interface) -> Interface {
         filter: source.filter.clone(),
         os: source.os.clone(),
         ..new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VM: [u8; 6] = [2, 0, 0, 0, 0, 10];
+    const OTHER: [u8; 6] = [2, 0, 0, 0, 0, 11];
+    const THIRD: [u8; 6] = [2, 0, 0, 0, 0, 12];
+    const EVERYBODY: [u8; 6] = [0xff; 6];
+
+    fn way_of(vnic: Option<[u8; 6]>, to: [u8; 6], from: [u8; 6]) -> u32 {
+        way_by_address(vnic, &[to.as_slice(), from.as_slice(), &[8, 0]].concat())
+    }
+
+    #[test]
+    fn addresses_tell_the_way_of_a_copied_frame() {
+        let (inbound, outbound) = (Direction::Inbound as u32, Direction::Outbound as u32);
+        assert_eq!(way_of(Some(VM), OTHER, VM), outbound);
+        assert_eq!(way_of(Some(VM), EVERYBODY, VM), outbound);
+        assert_eq!(way_of(Some(VM), VM, OTHER), inbound);
+        assert_eq!(way_of(Some(VM), EVERYBODY, OTHER), inbound);
+        assert_eq!(way_of(Some(VM), THIRD, OTHER), 0);
+        assert_eq!(way_of(None, VM, OTHER), 0);
+        assert_eq!(way_by_address(Some(VM), &VM), 0);
     }
 }

@@ -20,6 +20,11 @@ pub enum Role {
     /// A VM's, as its device or an uplink shows them.
     #[default]
     Seen,
+    /// A VM's, as its switch copies them to a device of ours: all of them arrive, and addresses tell the way.
+    Copied {
+        /// In the VLAN of the VM's own port, whose tag the VM never sees: it is taken off.
+        tagged: bool,
+    },
     /// A mirror's: each session in them becomes an interface, and `judge` is for what is inside.
     Mirrored {
         /// Some are left out on purpose, so their numbers do not tell what is missing.
@@ -29,6 +34,13 @@ pub enum Role {
     Tagged,
     /// Of senders nobody named: counted and not kept.
     Strange,
+}
+
+impl Role {
+    /// Whether all of its packets are one VM's, and all of them are meant to be kept.
+    pub fn is_a_vms(self) -> bool {
+        matches!(self, Self::Seen | Self::Copied { .. })
+    }
 }
 
 /// What to read.
@@ -105,7 +117,7 @@ impl Source {
         let ring = in_netns(enter, || Ring::open(geometry, &spec.program))?;
         let account = SourceAccount {
             name: spec.interface.name.clone(),
-            filtered: !spec.interface.filter.is_empty() || spec.role != Role::Seen,
+            filtered: !spec.interface.filter.is_empty() || !spec.role.is_a_vms(),
             ..SourceAccount::default()
         };
         Ok(Self {

@@ -141,6 +141,8 @@ fn program(bytes: &[u8], snaplen: u32) -> PyResult<Vec<Instruction>> {
 fn role(name: &str, gaps: bool) -> PyResult<Role> {
     match name {
         "seen" => Ok(Role::Seen),
+        "copied" => Ok(Role::Copied { tagged: false }),
+        "copied tagged" => Ok(Role::Copied { tagged: true }),
         "mirrored" => Ok(Role::Mirrored { filtered: !gaps }),
         "tagged" => Ok(Role::Tagged),
         "strange" => Ok(Role::Strange),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from tapwright.capture.request import Section, Source
 from tapwright.find.topology import Topology
 from tapwright.model import Vm, Vnic
-from tapwright.plan.points import Point
+from tapwright.plan.points import Point, PointKind
 
 
 def section(topology: Topology, application: str, captured: Iterable[Vm] = (), comment: str = "") -> Section:
@@ -66,7 +66,7 @@ def names(vms: Iterable[Vm]) -> tuple[tuple[str, str], ...]:
 
 def source(topology: Topology, vm: Vm, vnic: Vnic, point: Point, text: str, program: bytes) -> Source:
     """The interface block and packet source of `vnic`, read at `point` through filter `text`."""
-    assert point.device is not None, "the planner chooses only points with a device"
+    assert point.device is not None, "a mirror is opened before it is read"
     return Source(
         name=f"{vm.name}/{vnic.name}",
         description=_description(topology, vm, point),
@@ -78,7 +78,16 @@ def source(topology: Topology, vm: Vm, vnic: Vnic, point: Point, text: str, prog
         addresses=vnic.addresses,
         filter=text,
         program=program,
+        role=_role(topology, vnic, point),
     )
+
+
+def _role(topology: Topology, vnic: Vnic, point: Point) -> str:
+    """Copies that a switch makes of a port in a VLAN carry the tag, which the VM itself never sees."""
+    if point.kind is not PointKind.MIRROR:
+        return "seen"
+    port = topology.port_of(vnic)
+    return "copied tagged" if port and port.vlan is not None else "copied"
 
 
 def _description(topology: Topology, vm: Vm, point: Point) -> str:
@@ -86,6 +95,7 @@ def _description(topology: Topology, vm: Vm, point: Point) -> str:
     parts = [
         f"{vm.kind} {vm.name} ({vm.id})",
         f"host {topology.host.name}",
+        f"mirror of port {point.port}" if point.kind is PointKind.MIRROR else "",
         f"device {point.device_name}" + (f" in netns {point.netns.name}" if point.netns.name else ""),
         f"switch {switch.name} ({switch.kind})" if switch else "",
         f"point {point.kind}",

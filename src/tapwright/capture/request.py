@@ -51,11 +51,17 @@ class Source:
     unwrap: Unwrap | None = None
     """Write what is inside of the packets; None writes them as they come."""
     role: str = "seen"
-    """``seen``: a VM's packets.  ``mirrored``: each session in them becomes an interface, `judge` is for what is inside
-   .  ``tagged``: a mirror's in a VLAN whose tag is taken off.
-    ``strange``: counted by sender and not kept."""
+    """``seen``: a VM's packets.  ``copied``: a VM's, as its switch copies them to a device of ours, so that `mac`
+    tells the direction; ``copied tagged``: in the VLAN of its port, whose tag is taken off.  ``mirrored``: each
+    session in them becomes an interface, `judge` is for what is inside.  ``tagged``: a mirror's in a VLAN whose tag
+    is taken off.  ``strange``: counted by sender and not kept."""
     gaps: bool = True
     """Whether all packets of a session are here, so that its sequence numbers tell what is missing."""
+
+    @property
+    def is_a_vms(self) -> bool:
+        """Whether all of its packets are one VM's."""
+        return self.role == "seen" or self.role.startswith("copied")
 
 
 @dataclass(frozen=True, slots=True)

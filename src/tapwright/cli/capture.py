@@ -25,7 +25,8 @@ Examples:
   tapwright capture web-1 --ring 100Mx10         the newest gigabyte, for as long as it takes
   tapwright capture web-1 -w - | wireshark -k -i -
 
-Nothing on the host is changed. The summary says where every packet went.
+Nothing on the host is changed, unless a port can only be seen by a mirror (`tapwright
+plan` says so); that is closed at the end. The summary says where every packet went.
 
 A VM that cannot be read, or goes away, is named before the start and in the
 summary, and the others are captured: exit code 0. It is 7 (4 without privilege)
@@ -53,6 +54,8 @@ def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
     prepared = interruptible(lambda: prepare(wish))
     show_warnings(prepared.plan.warnings)
     _tell(left_out(prepared.plan))
+    if prepared.changes:
+        _sweep()
     with stoppable() as stop, output(out) as fd:
         running = start(prepared, path=out.path if fd < 0 else "", fd=fd)
         stop.capture = running
@@ -60,6 +63,13 @@ def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
             _announce(running, out)
             follow(running, Goals(wish.seconds, wish.packets, wish.bytes))
     _finish(running, out, as_json=as_json)
+
+
+def _sweep() -> None:
+    """What every command does first that changes something."""
+    from tapwright.control.sessions import sweep_first
+
+    show_warnings(sweep_first())
 
 
 def _tell(left_out: tuple[str, ...]) -> None:
@@ -86,4 +96,6 @@ def _finish(running: Capture, out: Destination, *, as_json: bool) -> None:
 
     # Packets own standard output when they are written there.
     show(running, out, as_json=as_json, err=not out.path)
+    if running.left:
+        warn(running.left)
     outcome(running.ledger)

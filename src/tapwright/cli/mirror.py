@@ -90,7 +90,7 @@ def _wish(options: dict[str, Any]) -> Wish:
 
 def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
     if as_json:
-        emit_json(_plan(prepared))
+        emit_json({**_plan(prepared), "steps": prepared.steps()})
         return
     for line in _plan_lines(prepared):
         click.echo(printable(line))
@@ -104,7 +104,7 @@ def _plan_lines(prepared: Prepared) -> Iterator[str]:
             yield f"    not   {point.id}: {why}"
     yield ""
     yield "Changes on this host while it lasts:"
-    for step in dict.fromkeys(step for chosen in prepared.chosen for step in chosen.steps):
+    for step in prepared.steps():
         yield f"    {step.do.provider}: {step.why}"
 
 
@@ -114,7 +114,6 @@ def _plan(prepared: Prepared) -> dict[str, Any]:
         "what": prepared.wish.what,
         "target": prepared.wish.target.text,
         "mirrors": [_chosen(chosen) for chosen in prepared.chosen],
-        "steps": list(dict.fromkeys(step for chosen in prepared.chosen for step in chosen.steps)),
         "left_out": prepared.left_out,
     }
 

@@ -21,7 +21,7 @@ _PARAMETERS = (
     click.option("-f", "--filter", "text", default="", metavar="FILTER", help="pcap filter, also with `vm NAME`."),
     click.option("-s", "--snaplen", type=click.IntRange(1, DEFAULT_SNAPLEN), default=DEFAULT_SNAPLEN, show_default=True,
                  metavar="BYTES", help="Keep at most so many bytes of a packet."),
-    click.option("--point", type=click.Choice(["device", "uplink", "guest"]), default=None,
+    click.option("--point", type=click.Choice(["device", "uplink", "mirror", "guest"]), default=None,
                  help="Read only at points of this kind; default: the best that can be read."),
     click.option("--vni", type=click.IntRange(0, (1 << 32) - 1), default=None, metavar="N",
                  help="At the uplink: the overlay's VNI or key, where it cannot be known otherwise."),

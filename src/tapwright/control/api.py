@@ -42,12 +42,13 @@ def open_capture(
     With `path` the packets go to that pcapng file, with `fd` to that descriptor, with neither
     they are handed out as columns by `Capture.batches`.  `ring` is (bytes a file, files kept);
     limits of 0 are none; `buffer` is the kernel ring memory in bytes, 0 for the configured one.
-    `point` is ``device``, ``uplink`` or ``guest``, "" the best that can be read; what follows it is for the uplink
-    (docs/points.md).
+    `point` is ``device``, ``uplink``, ``mirror`` or ``guest``, "" the best that can be read; what follows it is for
+    the uplink (docs/points.md).  A mirror is closed when the capture has ended.
 
     Raises NotFound, FilterError (with the position), PrivilegeError, MissingDependency,
     UsageError when the file exists and `overwrite` is not set or the request cannot mean anything,
-    CaptureError when a device cannot be opened.  When it raises, nothing is left behind.
+    CaptureError when a device cannot be opened, ProviderError when a switch cannot mirror.  When it
+    raises, nothing is left behind.
     """
     if path and fd >= 0:
         raise UsageError("packets go to a path or to a descriptor, not to both")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -13,7 +15,7 @@ from tapwright import _core
 from tapwright.capture.ledger import Ledger, ledger
 from tapwright.capture.request import Limits, Output, Section, Source
 from tapwright.capture.size import check
-from tapwright.errors import CaptureError, PrivilegeError, UsageError
+from tapwright.errors import CaptureError, PrivilegeError, TapwrightError, UsageError
 
 _CAPABILITY_HINT = (
     "run it with sudo, or give the process CAP_NET_RAW, and CAP_SYS_ADMIN where a VM lives in another network namespace"
@@ -48,6 +50,9 @@ class Capture:
         """Sources whose device was gone before it could be opened; the others are captured."""
         self.unseen = unseen
         """VMs and vNICs that were asked for and cannot be read at all."""
+        self.left = ""
+        """What the end of the capture could not undo on the host, and the next step; "" when nothing."""
+        self._closing = ExitStack()
         self._ports: dict[int, int] = {}
         """What each source's port had counted when it was last read."""
         self._engine.start()
@@ -61,6 +66,24 @@ class Capture:
         self.stop()
         self.wait()
 
+    def keep(self, closing: ExitStack, ends: threading.Event | None = None) -> None:
+        """Close `closing` when the capture has ended, and end when `ends` is set."""
+        self._closing.push(closing)
+        if ends is not None:
+            self._closing.callback(ends.set)
+            threading.Thread(target=self._stop_when, args=(ends,), name="end", daemon=True).start()
+
+    def _stop_when(self, ends: threading.Event) -> None:
+        ends.wait()
+        self.stop()
+
+    def _close(self) -> None:
+        """What was opened for the capture is not needed any more."""
+        try:
+            self._closing.close()
+        except TapwrightError as error:
+            self.left = error.line
+
     def stop(self) -> None:
         """Ask it to end.  What the kernel holds already is still written.  Returns at once."""
         self._engine.stop()
@@ -72,6 +95,8 @@ class Capture:
             left = max(0.0, end - time.monotonic())
             ended = self._engine.wait(min(left, _LOOK))
             self._look()
+            if ended:
+                self._close()
             if ended or left <= _LOOK:
                 return ended
 
@@ -90,7 +115,7 @@ class Capture:
     def ledger(self) -> Ledger:
         """The account: final once the capture has ended, a running one before."""
         stats = self.stats
-        filtered = any(source.filter or source.role != "seen" for source in self.sources)
+        filtered = any(source.filter or not source.is_a_vms for source in self.sources)
         return ledger(stats.sources, filtered=filtered, ended=stats.ended, by=self._filtered_by, last=self._ports)
 
     def batches(self, timeout: float = 0.5) -> Iterator[_core.Batch]:
@@ -104,6 +129,7 @@ class Capture:
             if batch is not None:
                 yield batch
             elif ended:
+                self._close()
                 return
 
 

@@ -14,6 +14,7 @@ from tapwright.filter.libpcap import Compiler
 from tapwright.filter.vms import Resolve
 from tapwright.model import Overlay
 from tapwright.plan.planner import Choice
+from tapwright.plan.points import PointKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,30 +42,34 @@ class Filters:
         self._wish = wish
         self._live = live
         self._resolve = resolve
-        self._by_side: dict[bool, Compiled] = {}
+        self._compiled: dict[tuple[bool, str | None], Compiled] = {}
 
     def at(self, choice: Choice) -> Attached:
         """The filter of one choice."""
-        user = self._user(outgoing_is_to_vm=choice.point.outgoing_is_to_vm)
+        mirror = choice.point.kind is PointKind.MIRROR
+        user = self._user(choice.point.outgoing_is_to_vm, choice.vnic.mac if mirror else None)
         if choice.point.shared:
             return self._shared(choice, user)
         if self._wish.outer_filter or self._wish.keep_outer or self._wish.vni is not None:
             raise UsageError(
-                f"{choice.point.device_name} shows the VM's own frames, and nothing is wrapped around them",
+                f"{choice.point.id} shows the VM's own frames, and nothing is wrapped around them",
                 "--vni, --outer-filter and --keep-outer are for the uplink: add --point uplink",
             )
         return Attached(user.text, user.program.code)
 
-    def _user(self, *, outgoing_is_to_vm: bool) -> Compiled:
-        if outgoing_is_to_vm not in self._by_side:
-            self._by_side[outgoing_is_to_vm] = compile_filter(
+    def _user(self, outgoing_is_to_vm: bool, mac: str | None) -> Compiled:
+        """For one side of a vNIC, or with `mac` for copies of its frames."""
+        key = outgoing_is_to_vm, mac
+        if key not in self._compiled:
+            self._compiled[key] = compile_filter(
                 self._wish.filter,
                 self._resolve,
                 snaplen=self._wish.snaplen,
                 live=self._live,
                 outgoing_is_to_vm=outgoing_is_to_vm,
+                mac=mac,
             )
-        return self._by_side[outgoing_is_to_vm]
+        return self._compiled[key]
 
     def _shared(self, choice: Choice, user: Compiled) -> Attached:
         from tapwright.filter.uplink import Sought, at_uplink

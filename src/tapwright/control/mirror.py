@@ -13,7 +13,7 @@ from tapwright.adapters import livepcap
 from tapwright.config import Config
 from tapwright.control import local
 from tapwright.control.prepare import resolver, selected
-from tapwright.control.sessions import Count, Running, Sessions
+from tapwright.control.sessions import Count, Running, Sessions, steps_of
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError, UsageError
 from tapwright.filter.compile import Compiled, compile_filter
 from tapwright.find.topology import Topology
@@ -21,13 +21,11 @@ from tapwright.model import Vm, Vnic
 from tapwright.plan.mirroring import Asked, place, ranked, reason, unmirrored, vnics
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.points import Point
-from tapwright.plan.steps import Mark, Step
+from tapwright.plan.steps import NOBODY, Mark, Step
 from tapwright.tap.session import LEASE, Session
 
 INTERVAL = 1.0
 """Seconds between two looks at what was copied."""
-_NOBODY = Mark("00000000", "0.0", 0)
-"""The mark of steps that are only shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,6 @@ class Chosen:
     mirror: Mirror
     """With nobody's mark: a session puts its own on it."""
     reason: str
-    steps: tuple[Step, ...]
-    """As they would be made."""
     refused: tuple[tuple[Point, str], ...] = ()
     """Points that come before it and cannot serve, and why."""
 
@@ -85,6 +81,10 @@ class Prepared:
     def mirrors(self, mark: Mark) -> tuple[Mirror, ...]:
         """What a session of that mark opens."""
         return tuple(replace(chosen.mirror, mark=mark) for chosen in self.chosen)
+
+    def steps(self) -> tuple[Step, ...]:
+        """What would be changed, with nobody's mark.  Raises as `open`."""
+        return steps_of(self.sessions.plan(self.mirrors(NOBODY)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def prepare(wish: Wish, config: Config | None = None) -> Prepared:
     asked = Asked(
         selected(topology, wish.vms), wish.target, wish.direction, bool(wish.filter.strip()), wish.snaplen, wish.by
     )
-    sessions = Sessions(config, load=lambda name, config: known.get(name) or providers.load(name, config))
+    sessions = Sessions.of(tuple(known.values()), config)
     found = _Chooser(asked, topology, sessions, _filters(wish, topology))
     points = local.points(topology, config, tuple(known.values()))
     chosen, refused = found.all(points)
@@ -194,22 +194,23 @@ class _Chooser:
         refusals: list[tuple[Point, TapwrightError]] = []
         for point in ranked(self._asked, vm, vnic, points):
             try:
-                mirror, steps = self._tried(vnic, point)
+                mirror = self._tried(vnic, point)
             except PrivilegeError:
                 raise
             except TapwrightError as error:
                 refusals.append((point, error))
             else:
                 before = tuple((point, error.line) for point, error in refusals)
-                return Chosen(vm, vnic, mirror, reason(self._asked, point), steps, before)
+                return Chosen(vm, vnic, mirror, reason(self._asked, point), before)
         raise _refused(refusals) if refusals else unmirrored(self._asked, vm, vnic)
 
-    def _tried(self, vnic: Vnic, point: Point) -> tuple[Mirror, tuple[Step, ...]]:
+    def _tried(self, vnic: Vnic, point: Point) -> Mirror:
         asked = self._asked
         program = self._filters[point.outgoing_is_to_vm].program.code if asked.filtered else b""
         where = place(asked, self._topology, vnic, point)
-        mirror = Mirror(point, asked.target, _NOBODY, where, asked.direction, program, asked.snaplen)
-        return mirror, self._sessions.steps(mirror)
+        mirror = Mirror(point, asked.target, NOBODY, where, asked.direction, program, asked.snaplen)
+        self._sessions.steps(mirror)
+        return mirror
 
 
 def _refused(refusals: Sequence[tuple[Point, TapwrightError]]) -> TapwrightError:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from tapwright import config as configuration
+from tapwright import providers
 from tapwright._core import __version__
 from tapwright.adapters import memory, namespaces
 from tapwright.capture import describe
 from tapwright.capture.files import owner
 from tapwright.capture.request import Limits, Output, Source
 from tapwright.config import Config
-from tapwright.control import local
+from tapwright.control import local, tapped
 from tapwright.control.capture import Capture
 from tapwright.control.filters import Attached, Filters
 from tapwright.control.wish import Wish
@@ -26,6 +28,7 @@ from tapwright.find.names import Selection, resolve_many
 from tapwright.find.topology import Topology
 from tapwright.model import Answer
 from tapwright.plan.planner import Choice, Plan, Request, Unseen, choose
+from tapwright.providers.base import Provider
 from tapwright.units import format_size
 
 
@@ -39,6 +42,14 @@ class Prepared:
     filters: tuple[Attached, ...]
     """One for each choice."""
     limits: Limits
+    config: Config
+    known: tuple[Provider, ...]
+    """Those that looked, for a point that has to be opened."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether starting it changes the host."""
+        return bool(tapped.mirrored(self.plan.chosen))
 
 
 def prepare(wish: Wish, config: Config | None = None, topology: Topology | None = None) -> Prepared:
@@ -48,17 +59,18 @@ def prepare(wish: Wish, config: Config | None = None, topology: Topology | None 
     PrivilegeError or CaptureError when none of the vNICs can be read.
     """
     config = config or configuration.load()
-    topology = topology or local.look(config)
-    plan = planned(wish, topology, config)
+    known = providers.load_all(config)
+    topology = topology or local.look(config, known)
+    plan = planned(wish, topology, config, known)
     if not plan.chosen:
         raise _nothing_to_read(plan)
     filters = Filters(wish, resolver(topology))
     attached = tuple(filters.at(choice) for choice in plan.chosen)
     limits = Limits(wish.snaplen, wish.packets, wish.seconds, wish.bytes, plan.request.buffer)
-    return Prepared(wish, topology, plan, attached, limits)
+    return Prepared(wish, topology, plan, attached, limits, config, known)
 
 
-def planned(wish: Wish, topology: Topology, config: Config) -> Plan:
+def planned(wish: Wish, topology: Topology, config: Config, known: Sequence[Provider] = ()) -> Plan:
     """The points to read for `wish`, without a look at their load.
 
     Raises NotFound, Ambiguous, PrivilegeError where the VM may be among what is hidden from us, UsageError
@@ -74,7 +86,7 @@ def planned(wish: Wish, topology: Topology, config: Config) -> Plan:
         wish.point,
         wish.vni,
     )
-    return _explained(choose(request, topology, local.points(topology, config)))
+    return _explained(choose(request, topology, local.points(topology, config, known)))
 
 
 def selected(topology: Topology, names: Sequence[str]) -> tuple[Selection, ...]:
@@ -127,7 +139,8 @@ def resolver(topology: Topology) -> Resolve:
 def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
     """Open and start the engine, writing to `path` or `fd`; with neither, packets come as batches.
 
-    Raises PrivilegeError, CaptureError, UsageError; nothing is left behind then.
+    Mirrors are opened first, and closed when the capture ends.  Raises PrivilegeError, CaptureError,
+    UsageError, ProviderError; nothing is left behind then.
     """
     size, files = prepared.wish.ring or (0, 0)
     output = Output(
@@ -142,19 +155,23 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
     )
     captured = [choice.vm for choice in prepared.plan.chosen]
     about = describe.section(prepared.topology, f"tapwright {__version__}", captured)
-    return Capture(
-        sources(prepared),
-        about,
-        output,
-        prepared.limits,
-        filtered_by=_filtered_by(prepared.filters),
-        unseen=tuple(map(_name, prepared.plan.unseen)),
-    )
+    with ExitStack() as stack:
+        found = stack.enter_context(tapped.opened(prepared.plan.chosen, prepared.config, prepared.known))
+        capture = Capture(
+            _sources(prepared, found.choices),
+            about,
+            output,
+            prepared.limits,
+            filtered_by=_filtered_by(prepared.filters),
+            unseen=tuple(map(_name, prepared.plan.unseen)),
+        )
+        capture.keep(stack.pop_all(), found.running.stopped if found.running else None)
+    return capture
 
 
-def sources(prepared: Prepared) -> tuple[Source, ...]:
+def _sources(prepared: Prepared, choices: Sequence[Choice]) -> tuple[Source, ...]:
     """What the engine reads, one for each chosen point."""
-    pairs = zip(prepared.plan.chosen, prepared.filters, strict=True)
+    pairs = zip(choices, prepared.filters, strict=True)
     return tuple(_source(prepared.topology, choice, attached) for choice, attached in pairs)
 
 

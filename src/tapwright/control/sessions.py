@@ -6,8 +6,8 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,7 +17,7 @@ from tapwright.config import Config
 from tapwright.control.signals import handled
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
 from tapwright.model import Answer
-from tapwright.plan.mirrors import Direction, Mirror
+from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.steps import Leftover, Mark, Step
 from tapwright.providers.base import Provider, Tapper
 from tapwright.tap import owner
@@ -40,6 +40,11 @@ class Opened:
 
     mirror: Mirror
     steps: tuple[Step, ...]
+
+
+def steps_of(opened: Sequence[Opened]) -> tuple[Step, ...]:
+    """The steps of all of them in order; what several share (a tunnel of the kernel's) is one."""
+    return tuple(dict.fromkeys(step for one in opened for step in one.steps))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,12 @@ class Sessions:
         self._load = load
         self._loaded: dict[str, Provider] = {}
         self._journal = Journal(folder or state_folder())
+
+    @classmethod
+    def of(cls, known: Sequence[Provider], config: Config) -> Sessions:
+        """With providers that have looked already, so that they know what they saw.  Raises as the constructor."""
+        made = {provider.name: provider for provider in known}
+        return cls(config, load=lambda name, config: made.get(name) or providers.load(name, config))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -141,21 +152,20 @@ class Sessions:
         *,
         lease: float = LEASE,
         seconds: float = 0.0,
+        signals: bool = True,
     ) -> Iterator[Running]:
         """Open `mirrors`, made for the mark they are to carry, and keep them while this holds.
 
         `what` is how a person would call it; `lease` and `seconds` are seconds, 0 without a limit
-        of time.  Ctrl-C, SIGTERM and SIGHUP set `Running.stopped`; the second one raises
-        KeyboardInterrupt.  Raises what the providers raise, CaptureError when the journal cannot be
+        of time.  With `signals`, Ctrl-C, SIGTERM and SIGHUP set `Running.stopped`; the second one
+        raises KeyboardInterrupt.  Raises what the providers raise, CaptureError when the journal cannot be
         written: then nothing was changed.  At the end, ProviderError when something could not be undone.
         """
         session = _planned(what, lease)
-        opened = tuple(Opened(mirror, self.steps(mirror)) for mirror in mirrors(session.mark))
-        # What several mirrors share (a tunnel) is one step.
-        steps = tuple(dict.fromkeys(step for one in opened for step in one.steps))
+        opened = self.plan(mirrors(session.mark))
         running = Running(session, opened, threading.Event(), float("inf"))
-        with _signals(running.stopped):
-            running.session = arm(self._journal, session, steps, self._tapper)
+        with _signals(running.stopped) if signals else nullcontext():
+            running.session = arm(self._journal, session, steps_of(opened), self._tapper)
             running.ends = time.monotonic() + (seconds or float("inf"))
             try:
                 with kept(self._journal, running.session, running.stopped):
@@ -168,6 +178,22 @@ class Sessions:
     def steps(self, mirror: Mirror) -> tuple[Step, ...]:
         """What opens `mirror`.  Raises UsageError, ProviderError where its provider cannot serve it."""
         return tuple(self._provider(mirror.point.provider).steps(mirror))
+
+    def plan(self, mirrors: Sequence[Mirror]) -> tuple[Opened, ...]:
+        """What opens all of them in one session: those to one target on one switch share its port there.
+
+        Raises UsageError, ProviderError.
+        """
+        outlets: dict[tuple[str, str, Target], str] = {}
+        opened: list[Opened] = []
+        for wanted in mirrors:
+            key = wanted.point.provider, wanted.point.switch, wanted.target
+            mirror = replace(wanted, place=replace(wanted.place, port=outlets[key])) if key in outlets else wanted
+            steps = self.steps(mirror)
+            opened.append(Opened(mirror, steps))
+            if made := [outlet for step in steps if (outlet := step.do.text("outlet"))]:
+                outlets[key] = made[0]
+        return tuple(opened)
 
     def counts(self, running: Running) -> tuple[Count, ...]:
         """What its mirrors copied so far; a switch that does not answer is no reason to end them."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tapwright.errors import FilterError
 from tapwright.filter.expression import Kind, Token, pcap_text, tokenize
 from tapwright.filter.libpcap import Compiler, PcapError, offline
 from tapwright.filter.program import MAX_SNAPLEN, Program
-from tapwright.filter.vms import Resolve, resolved
+from tapwright.filter.vms import Resolve, is_mac, resolved
 
 MAX_WORDS = 2048
 """Words libpcap gets; 640 `or`-ed hosts, all that fit into a kernel's 4,096 instructions, are 1,919."""
@@ -38,18 +39,21 @@ def compile_filter(
     snaplen: int = MAX_SNAPLEN,
     live: Compiler | None = None,
     outgoing_is_to_vm: bool = True,
+    mac: str | None = None,
 ) -> Compiled:
     """Compile `text`; an empty one keeps everything.
 
     `resolve` finds VMs for `vm NAME`.  `live` compiles for packets as a socket sees them,
     whose outermost VLAN tag is beside the frame, not in it; it is called only for filters
     that ask for VLANs.  `inbound` and `outbound` are meant from the VM's side:
-    `outgoing_is_to_vm` is the point's (`Point.outgoing_is_to_vm`).
+    `outgoing_is_to_vm` is the point's (`Point.outgoing_is_to_vm`).  Of copies, which all arrive,
+    the vNIC's `mac` tells the direction; "" is one that nobody knows.
 
     Raises FilterError with the position in `text`, MissingDependency without libpcap, and
     whatever `live` raises.
     """
-    tokens = [_turned(token, turn=outgoing_is_to_vm) for token in resolved(text, tokenize(text), resolve)]
+    turned = partial(_turned, turn=outgoing_is_to_vm) if mac is None else partial(_told_by, text, mac)
+    tokens = [turned(token) for token in resolved(text, tokenize(text), resolve)]
     if not tokens:
         return Compiled(Program.keep_all(snaplen), text, "")
     wanted = pcap_text(text, tokens)
@@ -69,6 +73,15 @@ def _turned(token: Token, *, turn: bool) -> Token:
     if not turn or token.kind is not Kind.WORD or token.pcap not in _OPPOSITE:
         return token
     return replace(token, pcap=_OPPOSITE[token.pcap])
+
+
+def _told_by(text: str, mac: str, token: Token) -> Token:
+    """`inbound` and `outbound` in words of who sent the frame."""
+    if token.kind is not Kind.WORD or token.pcap not in _OPPOSITE:
+        return token
+    if not is_mac(mac):
+        raise FilterError(f"`{token.pcap}` cannot be told of copies: the vNIC's MAC is not known", text, token.at)
+    return replace(token, pcap=f"(ether src {mac})" if token.pcap == "outbound" else f"(not ether src {mac})")
 
 
 def _check_size(wanted: str, tokens: Sequence[Token]) -> None:

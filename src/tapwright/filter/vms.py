@@ -33,6 +33,11 @@ def resolved(text: str, tokens: Iterable[Token], resolve: Resolve | None) -> tup
     )
 
 
+def is_mac(text: str) -> bool:
+    """Whether `text` is a MAC address as all of ours are written."""
+    return _MAC.fullmatch(text) is not None
+
+
 def quoting(tokens: Sequence[Token], index: int, resolve: Resolve | None) -> str:
     """The hint that the name of the VM at `index` goes on behind it and wants quotes; "" when it does not look so."""
     name = _unquoted(tokens, index)

@@ -9,7 +9,7 @@ from tapwright.find.topology import Topology
 from tapwright.model import Vm, Vnic
 from tapwright.plan.cost import Cost
 from tapwright.plan.planner import Choice, Plan, Rejected, Unseen
-from tapwright.plan.points import Point
+from tapwright.plan.points import Point, PointKind
 from tapwright.units import format_duration, format_rate, format_size
 
 _SWITCHES = {"ovs": "Open vSwitch"}
@@ -25,7 +25,8 @@ def as_text(plan: Plan, topology: Topology) -> list[str]:
 
 
 def _chosen(choice: Choice, plan: Plan, topology: Topology) -> Iterator[str]:
-    yield f"{_name(choice.vm, choice.vnic)}: read {_place(choice.point, topology)}"
+    what = "read a mirror of port" if choice.point.kind is PointKind.MIRROR else "read"
+    yield f"{_name(choice.vm, choice.vnic)}: {what} {_place(choice.point, topology)}"
     yield f"    why   {choice.reason}"
     if choice.point.sees:
         yield f"    sees  {choice.point.sees}"
@@ -70,6 +71,8 @@ def _name(vm: Vm, vnic: Vnic | None) -> str:
 def _changes(plan: Plan) -> Iterator[str]:
     changes = [change for choice in plan.chosen for change in choice.point.changes]
     yield "Changes on this host: " + ("; ".join(changes) if changes else "none")
+    for step in plan.steps:
+        yield f"    {step.do.provider}: {step.why}; undone at the end"
 
 
 def _costs(cost: Cost | None) -> Iterator[str]:

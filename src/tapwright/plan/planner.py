@@ -94,7 +94,7 @@ def choose(request: Request, topology: Topology, points: Sequence[Point]) -> Pla
     for vm, vnic in _wanted(request.selections):
         ranked = _ranked(vm, vnic, points, request) if vnic else []
         best = ranked[0] if ranked and _usable(ranked[0]) else None
-        if vnic is None or best is None or best.device is None:
+        if vnic is None or best is None:
             unseen.append(Unseen(vm, vnic, *_why_unseen(vm, vnic, ranked, request.kind)))
         elif before := chosen.get(_taken(best)):
             rejected.append(Rejected(vm, vnic, best, _same_device(before)))
@@ -109,10 +109,17 @@ def with_cost(plan: Plan, rates: Mapping[DeviceKey, Rates], free: int | None) ->
     """`plan` with what it would take, from the `rates` of devices and the `free` bytes of the disk (None: unknown)."""
     request = plan.request
     limits = costs.Limits(request.snaplen, request.seconds, request.bytes, request.buffer)
-    devices = dict.fromkeys(choice.point.device for choice in plan.chosen if choice.point.device)
+    devices = dict.fromkeys(device for choice in plan.chosen if (device := loaded(choice)))
     mine = [rate for device in devices if (rate := rates.get(device))]
+    if not mine and any(choice.point.device is None for choice in plan.chosen):
+        return plan
     cost = costs.estimate(mine, limits, free)
     return replace(plan, cost=cost, warnings=plan.warnings + costs.warnings(cost))
+
+
+def loaded(choice: Choice) -> DeviceKey | None:
+    """The device whose load tells what a choice will take: a mirror has none yet, and copies the vNIC's."""
+    return choice.point.device or choice.vnic.device
 
 
 def _wanted(selections: Sequence[Selection]) -> Iterator[tuple[Vm, Vnic | None]]:
@@ -121,11 +128,14 @@ def _wanted(selections: Sequence[Selection]) -> Iterator[tuple[Vm, Vnic | None]]
 
 
 def _usable(point: Point) -> bool:
-    return point.readable.answer is not Answer.NO and point.device is not None
+    """A mirror brings its own device."""
+    return point.readable.answer is not Answer.NO and (point.device is not None or point.kind is PointKind.MIRROR)
 
 
 def _taken(point: Point) -> tuple[object, ...]:
     """What is read at a point; nothing else may be read there, since its packets would come twice."""
+    if point.device is None:
+        return (point.switch, point.port)
     return (point.device, point.vm, point.vnic) if point.shared else (point.device,)
 
 
@@ -153,7 +163,7 @@ def _ranked(vm: Vm, vnic: Vnic, points: Sequence[Point], request: Request) -> li
     mine.sort(
         key=lambda p: (
             _SUREST.index(p.readable.answer),
-            p.device is None,
+            not _usable(p),
             _LEAST_CHANGE.index(p.kind),
             p.device != vnic.device,
         )

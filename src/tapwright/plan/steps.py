@@ -94,6 +94,10 @@ class Mark:
         return cls(parts[1], parts[2], int(parts[3]))
 
 
+NOBODY = Mark("00000000", "0.0", 0)
+"""The mark of steps that are only shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leftover:
     """Something in the world that looks like a mirror's: ours by its mark, or a stranger's that does nothing."""

@@ -44,6 +44,8 @@ class Provider(Protocol):
         """Pure: the changes that open `mirror`, in order; none where its point is a device to be read.
 
         The `do` of a step that copies says which way in its argument ``direction`` (`plan.mirrors.Direction`).
+        Where it makes a port of the switch for the copies, it names that in ``outlet``: the session's next
+        mirrors to the same target on that switch come with it as their `Place.port`.
 
         Raises UsageError or ProviderError with the reason where this provider cannot serve such a mirror.
         """

@@ -10,7 +10,7 @@ from tapwright.adapters.ovsdb_transact import Operation as Change
 from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
 from tapwright.errors import ProviderError
 from tapwright.plan.steps import Operation
-from tapwright.providers.ovs_mirror import Wanted, wanted
+from tapwright.providers.ovs_mirror import MARK, Wanted, wanted
 from tapwright.providers.ovs_preflight import room
 
 _OWN_MTU = 9216
@@ -34,7 +34,7 @@ def allowed(do: Operation, want: Wanted, tables: Tables) -> None:
         if port_called(tables, name) not in bridge.ports:
             raise ProviderError(f"port {name} is not on {bridge.name}, and a mirror does not leave its bridge")
     _delivers(do, want, bridge, tables)
-    if want.existing:
+    if want.existing and not _of_this_session(want, tables):
         _harmless(want.existing, bridge.name, tables)
 
 
@@ -53,6 +53,12 @@ def _delivers(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tabl
         raise ProviderError(
             f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
         )
+
+
+def _of_this_session(want: Wanted, tables: Tables) -> bool:
+    """Whether an earlier step of the same session made the port that takes the copies."""
+    port = tables.port(want.existing)
+    return port is not None and port.external_ids.get(MARK) == want.ids[MARK]
 
 
 def _harmless(output: str, bridge: str, tables: Tables) -> None:

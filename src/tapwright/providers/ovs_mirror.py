@@ -46,6 +46,7 @@ def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
         direction=str(mirror.direction),
         snaplen=mirror.snaplen if mirror.snaplen < _MOST_SNAPLEN else 0,
         device=name if own(mirror.target) else "",
+        outlet=_outlet(mirror, name),
     )
     return (Step(do, Operation.of("ovs", UNDO, **identity), _why(mirror)),)
 
@@ -56,6 +57,15 @@ def name_of(mirror: Mirror) -> str:
     digest = hashlib.blake2b("\0".join((*what, mirror.direction, str(mirror.snaplen))).encode(), digest_size=8).digest()
     number = int.from_bytes(digest, "big")
     return f"tw{mirror.mark.session[:8]}" + "".join(_ALPHABET[number // 36**place % 36] for place in range(5))
+
+
+def _outlet(mirror: Mirror, name: str) -> str:
+    """The port that the step makes for the copies, which other mirrors of its session may use too; "" for none."""
+    if mirror.place.port or own(mirror.target):
+        return ""
+    if mirror.target.tunnel:
+        return name
+    return mirror.place.device_name if mirror.target.kind is TargetKind.NIC else ""
 
 
 def own(target: Target) -> bool:
@@ -98,6 +108,8 @@ def _why(mirror: Mirror) -> str:
     port, place = mirror.point.port, mirror.place
     if own(mirror.target):
         return f"port {port} is copied to a device of our own"
+    if place.port and mirror.target.tunnel:
+        return f"port {port} is copied to {mirror.target.text} as well"
     if place.port:
         return f"port {port} is copied to port {place.port}, which carries nothing else as long as that lasts"
     if mirror.target.kind is TargetKind.NIC:
@@ -162,7 +174,7 @@ def _port_of(do: Operation, target: Target) -> tuple[str, str]:
     """Name of the port to make and type of its interface."""
     if do.text("device"):
         return do.text("device"), "internal"
-    if target.tunnel:
+    if target.tunnel and not do.number("existing"):
         return do.text("name"), "erspan" if target.kind in (TargetKind.ERSPAN2, TargetKind.ERSPAN3) else str(
             target.kind
         )
