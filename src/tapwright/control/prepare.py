@@ -200,6 +200,7 @@ def _hidden(error: NotFound, topology: Topology) -> NotFound | PrivilegeError:
 def _nothing_to_read(plan: Plan) -> PrivilegeError | CaptureError:
     lines = [f"{_name(unseen)}: {unseen.reason}" for unseen in plan.unseen]
     refused = [r.point.readable for r in plan.rejected if r.point.readable.answer is Answer.NO]
-    fixes = "\n".join(dict.fromkeys(capability.fix for capability in refused if capability.fix))
+    told = [capability.fix for capability in refused if capability.fix]
+    fixes = "\n".join(dict.fromkeys(told or [unseen.fix for unseen in plan.unseen if unseen.fix]))
     kind = PrivilegeError if any("CAP_" in capability.reason for capability in refused) else CaptureError
     return kind("nothing to capture: " + "; ".join(lines), fixes)

@@ -224,7 +224,7 @@ def _why_unseen(vm: Vm, vnic: Vnic | None, ranked: Sequence[Point], kind: PointK
         fixes = dict.fromkeys(point.readable.fix for point in ranked if point.readable.fix)
         return "; ".join(dict.fromkeys(point.readable.reason for point in ranked)), "; ".join(fixes)
     if kind:
-        return f"it has no point of kind {kind}", ""
+        return f"it has no point of kind {kind}", "leave --point out to take the best that can be read"
     if vnic.device is None:
         return "no device of this host is known to carry it", ""
     return "no provider offers a point for its device", ""
