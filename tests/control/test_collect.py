@@ -268,6 +268,27 @@ def test_forms_of_real_senders(lab: Lab, tmp_path: Path) -> None:
     }
 
 
+def test_vxlan_gpe_nvgre_and_ip_in_gre_and_geneve(lab: Lab, tmp_path: Path) -> None:
+    path, result = tmp_path / "g.pcapng", {}
+    six = struct.pack("!IHBB", 6 << 28, 38, 17, 64) + bytes(15) + b"\x01" + bytes(15) + b"\x02" + inner(5)[34:]
+    packets = [
+        udp(lab, 4790, struct.pack("!BHBI", 0x0C, 0, 3, 77 << 8) + inner(1)),
+        udp(lab, 4790, struct.pack("!BHBI", 0x0C, 0, 1, 77 << 8) + inner(2)[14:]),
+        outer(lab, 47, struct.pack("!HHI", 0x2000, 0x6558, 5001 << 8 | 3) + inner(3)),
+        udp(lab, 6081, struct.pack("!BBHIQ", 2, 0, 0x6558, 78 << 8, 0x0108_0001_0000_0000) + inner(4)),
+        outer(lab, 47, struct.pack("!HHII", 0xA000, 0x86DD, 0, 9) + six),
+        udp(lab, 6081, struct.pack("!BBHI", 0, 0, 0x0800, 79 << 8) + inner(6)[14:]),
+    ]
+    arguments = ("vxlan-gpe", "gre", "geneve", "--from", _ARRIVED, "-w", str(path))
+    with collecting(lab, *arguments, result=result):
+        send(lab, packets)
+    assert ports(path) == Counter(str(7000 + n) for n in range(1, 7))
+    names = {"vxlan-gpe 77": 2, "nvgre 5001": 1, "geneve 78": 1, "gre 9": 1, "geneve 79": 1}
+    found = {name.partition(" 172")[0]: session["packets"] for name, session in sessions(result).items()}
+    assert found == names
+    assert result["wrapped"] == 0
+
+
 def test_numbers_out_of_order(lab: Lab, tmp_path: Path) -> None:
     path, result = tmp_path / "n.pcapng", {}
     with collecting(lab, "erspan", "--from", _ARRIVED, "-w", str(path), result=result):

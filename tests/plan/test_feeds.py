@@ -4,7 +4,7 @@ import pytest
 
 from tapwright.errors import NotFound, TapwrightError, UsageError
 from tapwright.model import Device, DeviceKey
-from tapwright.plan.feeds import Feed, FeedKind, devices_of, exporters, feed
+from tapwright.plan.feeds import Feed, FeedKind, compatible, devices_of, exporters, feed
 
 ETH0 = Device(DeviceKey(1, 2), "eth0", addresses=("10.0.0.9/24", "fe80::1/64"))
 ETH1 = Device(DeviceKey(1, 3), "eth1", addresses=("fe80::2/64",))
@@ -52,6 +52,17 @@ def test_devices():
             devices_of(feed(text), DEVICES)
     with pytest.raises(TapwrightError):
         devices_of(feed("gre"), (ETH1,))
+
+
+@pytest.mark.parametrize("other", ["vxlan", "vxlan:4789", "geneve", "vxlan-gpe:6081"])
+def test_no_packet_is_taken_twice(other):
+    with pytest.raises(UsageError, match="written twice"):
+        compatible([feed(other), feed("aws")])
+
+
+def test_what_goes_together():
+    compatible([feed(text) for text in ("aws", "aws@eth0", "vxlan:8472", "geneve:6082", "erspan", "gre", "tzsp")])
+    compatible([feed(text) for text in ("vxlan", "vxlan:4789", "geneve")])
 
 
 def test_exporters():

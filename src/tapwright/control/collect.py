@@ -24,7 +24,7 @@ from tapwright.filter.compile import Compiled, compile_filter
 from tapwright.filter.mirror import Mirrors
 from tapwright.find.topology import Topology
 from tapwright.model import Device
-from tapwright.plan.feeds import Feed, FeedKind, Network, devices_of
+from tapwright.plan.feeds import Feed, FeedKind, Network, compatible, devices_of
 
 _GRE_KINDS = frozenset({FeedKind.GRE, FeedKind.ERSPAN})
 _ENCAPSULATIONS = {
@@ -123,6 +123,7 @@ def _sources(collection: Collection, user: Compiled, devices: Sequence[Device]) 
         for device in devices_of(feed, devices):
             arriving.setdefault(device, []).append(feed)
     for device, feeds in arriving.items():
+        compatible(feeds)
         for depth, kinds in ((1, frozenset(_ENCAPSULATIONS) - {FeedKind.AWS}), (2, frozenset({FeedKind.AWS}))):
             if alike := [feed for feed in feeds if feed.kind in kinds]:
                 yield from _wrapped(collection, user, device, alike, depth)

@@ -106,6 +106,20 @@ def exporters(text: str) -> tuple[Network, ...] | None:
     return found
 
 
+def compatible(feeds: Sequence[Feed]) -> None:
+    """What arrives at one device is taken by one of them alone.  Raises UsageError.
+
+    The AWS form may be two wrappings deep at ports where others are one.
+    """
+    ports = {port for one in feeds if one.kind is FeedKind.AWS for port in one.ports}
+    for other in feeds:
+        if other.kind is not FeedKind.AWS and (both := sorted(ports & set(other.ports))):
+            raise UsageError(
+                f"{other.kind} and aws both take UDP port {both[0]}: its packets would be written twice",
+                f"aws receives {other.kind} there too; leave {other.kind} out, or give it another port or device",
+            )
+
+
 def devices_of(wanted: Feed, devices: Sequence[Device]) -> tuple[Device, ...]:
     """Where it arrives, among the devices of our namespace.  Raises NotFound, UsageError."""
     if not wanted.at:
