@@ -117,17 +117,23 @@ def _more(one: Callable[[], float], other: Callable[[], float]) -> float:
 
 def kernel_table() -> Iterator[str]:
     packets = wrapped()
-    yield "kernel, ns per packet above `ret 0` (instructions); native on the plain segment"
-    yield f"{'filter':<20}{'form':<15}{'instructions':>12}" + "".join(f"{kind:>9}" for kind in packets)
+    yield "kernel, ns per packet above `ret 0`, and beside libpcap's own program (native) on the plain segment"
+    yield f"{'filter':<20}{'form':<15}{'instructions':>12}" + "".join(f"{kind:>13}" for kind in packets)
     with ExitStack() as stack:
         taps = Taps(stack)
         for name, text in FILTERS.items():
             programs = {"native": Program(offline(text))}
             programs |= {form: relocate(compile_inner(text), wrapping) for form, wrapping in FORMS.items()}
-            for form, program in programs.items():
-                kinds = ["plain"] if form == "native" else packets
-                costs = (f"{taps.nanoseconds(program, packets[k]):9.0f}" if k in kinds else " " * 9 for k in packets)
-                yield f"{name:<20}{form:<15}{len(program):>12}" + "".join(costs)
+            native = max(taps.nanoseconds(programs["native"], packets["plain"]), 0.1)
+            yield _row(name, "native", programs["native"], {"plain": native}, native)
+            for form in FORMS:
+                costs = {kind: taps.nanoseconds(programs[form], packet) for kind, packet in packets.items()}
+                yield _row(name, form, programs[form], costs, native)
+
+
+def _row(name: str, form: str, program: Program, costs: dict[str, float], native: float) -> str:
+    cells = (f"{costs[kind]:6.0f} {costs[kind] / native:4.1f} x" if kind in costs else "" for kind in wrapped())
+    return f"{name:<20}{form:<15}{len(program):>12}" + "".join(f"{cell:>13}" for cell in cells)
 
 
 class Offline:
