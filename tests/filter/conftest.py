@@ -3,6 +3,7 @@
 import pytest
 
 from support.corpus import FOLDER
+from support.tally import told
 
 collect_ignore = [] if FOLDER.is_dir() else ["test_inner_corpus.py"]
 
@@ -18,3 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def rounds(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("--filter-rounds", default=1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if line := told():
+        terminalreporter.write_line(line)

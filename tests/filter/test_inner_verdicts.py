@@ -6,8 +6,8 @@ from functools import cache
 import pytest
 
 from support.expressions import EXPRESSIONS
-from support.inner import Truth, filters, whole
-from support.judges import kernel_verdicts, pcap_verdicts
+from support.inner import Truth, differences, filters, whole
+from support.judges import kernel_verdicts
 from support.unwrap import NAMES
 from support.wrap import wrapped_packets
 from tapwright._core import Bpf
@@ -57,37 +57,20 @@ def truth(name: str, count: int, cut: bool = False) -> Truth:
     return Truth(WRAPPINGS[name], packets)
 
 
-def judged(code: bytes, truth: Truth, *, kernel: bool = True) -> dict[str, list[bool]]:
-    packets = [data for data, _ in truth.packets]
-    found = {"ours": Bpf(code).run_all(packets), "libpcap": pcap_verdicts(code, truth.packets)}
-    if kernel and (verdicts := kernel_verdicts(code, packets)):
-        found["kernel"] = verdicts
-    return {judge: [bool(verdict) for verdict in verdicts] for judge, verdicts in found.items()}
-
-
-def differences(verdicts: dict[str, list[bool]], expected: list[bool]) -> dict[str, list[int]]:
-    return {
-        judge: wrong
-        for judge, given in verdicts.items()
-        if (wrong := [n for n, pair in enumerate(zip(given, expected, strict=True)) if pair[0] != pair[1]])
-    }
-
-
 @pytest.mark.parametrize("name", WRAPPINGS)
 @pytest.mark.parametrize("text", EXPRESSIONS + COMPUTED)
 def test_the_verdict_is_that_on_the_inner_frame(text, name, rounds):
     judge_by_kernel = name == "default" or (EXPRESSIONS + COMPUTED).index(text) % len(WRAPPINGS) == 0
     known = truth(name, COUNT * rounds)
     program = relocate(filters(text), WRAPPINGS[name])
-    verdicts = judged(program.code, known, kernel=judge_by_kernel)
-    assert differences(verdicts, known.verdicts(text)) == {}
+    assert differences(program.code, known.packets, known.verdicts(text), kernel=judge_by_kernel) == {}
 
 
 @pytest.mark.parametrize("text", EXPRESSIONS + COMPUTED)
 def test_unoptimised_programs_too(text, rounds):
     known = truth("default", COUNT * rounds)
     program = relocate(filters(text, optimise=False), WRAPPINGS["default"])
-    assert differences(judged(program.code, known), known.verdicts(text, optimise=False)) == {}
+    assert differences(program.code, known.packets, known.verdicts(text, optimise=False)) == {}
 
 
 @pytest.mark.parametrize("name", ["default", "one", "gre"])
@@ -96,10 +79,7 @@ def test_slices_of_packets(text, name, rounds):
     """Of a file with a snap length: what was not kept cannot match, and `len` is the length on the wire."""
     known = truth(name, COUNT * rounds, cut=True)
     code = relocate(filters(text), WRAPPINGS[name]).code
-    program = Bpf(code)
-    ours = [bool(program.run(data, length)) for data, length in known.packets]
-    libpcap = [bool(verdict) for verdict in pcap_verdicts(code, known.packets)]
-    assert differences({"ours": ours, "libpcap": libpcap}, known.verdicts(text)) == {}
+    assert differences(code, known.packets, known.verdicts(text)) == {}
 
 
 @pytest.mark.parametrize("outer", ["src host 10.0.0.1", "not vlan and ip", "udp or ip6", "len > 100"])
@@ -107,7 +87,7 @@ def test_slices_of_packets(text, name, rounds):
 def test_an_outer_filter_is_asked_first(text, outer, rounds):
     known = truth("default", COUNT * rounds)
     program = relocate(filters(text, outer=outer), WRAPPINGS["default"])
-    assert differences(judged(program.code, known), known.verdicts(text, outer=outer)) == {}
+    assert differences(program.code, known.packets, known.verdicts(text, outer=outer)) == {}
 
 
 @pytest.mark.parametrize("text", ["tcp", "not ip[ip[8]:4] = 0", "len > 60"])
@@ -139,16 +119,15 @@ def test_frames_that_are_not_wrapped_can_share_the_inner_program():
         given = filters(text)
         compact = Program.of(relocated(given, WRAPPINGS["default"], compact=True))
         assert len(compact) < len(relocate(given, WRAPPINGS["default"]))
-        assert differences(judged(compact.code, known), known.verdicts(text)) == {}
+        assert differences(compact.code, known.packets, known.verdicts(text)) == {}
 
 
 def test_without_a_program_for_raw_ip_no_raw_ip_matches():
     known = truth("default", COUNT)
     given = Filters(filters("ip").ethernet)
-    verdicts = judged(relocate(given, WRAPPINGS["default"]).code, known)["ours"]
-    expected = known.verdicts("ip")
     raw = [bool(found and found.kind == "ip") for found in known.found]
-    assert verdicts == [match and not bare for match, bare in zip(expected, raw, strict=True)]
+    expected = [match and not bare for match, bare in zip(known.verdicts("ip"), raw, strict=True)]
+    assert differences(relocate(given, WRAPPINGS["default"]).code, known.packets, expected) == {}
 
 
 def test_the_packets_try_every_encapsulation_and_every_pair_of_them():

@@ -1,11 +1,13 @@
 """What an inner filter must say: libpcap's verdict on the frame that the reference decapsulator finds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from support.judges import ETHERNET_LINK, RAW_LINK, compiled, pcap_verdicts
+from support.judges import ETHERNET_LINK, RAW_LINK, compiled, kernel_verdicts, pcap_verdicts
+from support.tally import compared
 from support.unwrap import ETHERNET, IP, PORTS, Found, NotCaptured, Unwrapper
+from tapwright._core import Bpf
 from tapwright.filter.program import Program
 from tapwright.filter.relocate import Filters
 from tapwright.filter.wrapping import Wrapping
@@ -13,6 +15,33 @@ from tapwright.filter.wrapping import Wrapping
 LINKS = {ETHERNET: ETHERNET_LINK, IP: RAW_LINK}
 Slice = tuple[bytes, int]
 """What was captured of a packet, and its length on the wire."""
+LONGEST = 60_000
+"""Bytes that a unix socket takes at once."""
+
+
+def differences(
+    code: bytes, packets: Sequence[Slice], expected: Sequence[bool], *, kernel: bool = True
+) -> dict[str, list[int]]:
+    """Which packets our interpreter, libpcap's and the kernel see otherwise; nothing when it is right."""
+    wrong: dict[str, list[int]] = {}
+    for judge, numbers, verdicts in _judged(code, packets, kernel=kernel):
+        compared[judge] += len(numbers)
+        if found := [n for n, verdict in zip(numbers, verdicts, strict=True) if bool(verdict) != expected[n]]:
+            compared["wrong"] += len(found)
+            wrong[judge] = found
+    return wrong
+
+
+def _judged(
+    code: bytes, packets: Sequence[Slice], *, kernel: bool
+) -> Iterator[tuple[str, Sequence[int], Sequence[int]]]:
+    """Who, of which packets, and what; a kernel only takes whole ones."""
+    program, everything = Bpf(code), range(len(packets))
+    yield "our interpreter", everything, [program.run(data, length) for data, length in packets]
+    yield "libpcap", everything, pcap_verdicts(code, packets)
+    numbers = [n for n, (data, length) in enumerate(packets) if 0 < len(data) == length < LONGEST] if kernel else []
+    if numbers and (verdicts := kernel_verdicts(code, [packets[n][0] for n in numbers])) is not None:
+        yield "the kernel", numbers, verdicts
 
 
 def filters(text: str, *, optimise: bool = True, outer: str = "") -> Filters:

@@ -177,12 +177,8 @@ impl Verb for Work {
         self.carry.other(inputs, origin, item)
     }
 
-    fn is_watched(&self) -> bool {
-        self.carry.is_watched()
-    }
-
-    fn idle(&mut self) -> Result<(), WriteError> {
-        self.carry.idle()
+    fn output(&mut self) -> Option<&mut Carry> {
+        Some(&mut self.carry)
     }
 }
 

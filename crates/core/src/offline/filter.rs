@@ -173,11 +173,7 @@ impl Verb for Work<'_> {
         self.carry.every(inputs, origin, item)
     }
 
-    fn is_watched(&self) -> bool {
-        self.carry.is_watched()
-    }
-
-    fn idle(&mut self) -> Result<(), WriteError> {
-        self.carry.idle()
+    fn output(&mut self) -> Option<&mut Carry> {
+        Some(&mut self.carry)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::carry::Carry;
 use super::error::OfflineError;
 use super::progress::Progress;
 use super::report::{self, InputReport};
@@ -59,14 +60,9 @@ pub trait Verb {
     fn other(&mut self, inputs: &Inputs, origin: Origin, item: &Item<'_>)
         -> Result<(), WriteError>;
 
-    /// Whether somebody may be waiting for our output, so that `idle` is to be called.
-    fn is_watched(&self) -> bool {
-        false
-    }
-
-    /// Called when input may have to be waited for.
-    fn idle(&mut self) -> Result<(), WriteError> {
-        Ok(())
+    /// The output, where somebody may be waiting for it: it then gets what there is before input is waited for.
+    fn output(&mut self) -> Option<&mut Carry> {
+        None
     }
 }
 
@@ -87,10 +83,10 @@ pub fn pump(
 ) -> Result<(Pumped, Inputs), OfflineError> {
     let mut inputs = progress.open(paths)?;
     let (mut packets, mut read) = (0, vec![0; paths.len()]);
-    let watched = verb.is_watched();
+    let watched = verb.output().is_some_and(|output| output.is_watched());
     loop {
         if watched && !inputs.is_ready() {
-            verb.idle()?;
+            verb.output().map_or(Ok(()), Carry::idle)?;
         }
         let Some((origin, is_packet)) = inputs.advance() else {
             break;
