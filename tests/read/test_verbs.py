@@ -76,6 +76,21 @@ def test_a_filter_on_link_types_it_means_nothing_for(tmp_path: Path) -> None:
     assert (found.totals.written, found.no_program) == (1, ((101, 1),))
 
 
+def test_ip_without_ethernet_has_no_mac_address_to_be_asked_for(tmp_path: Path) -> None:
+    """As in the kernel: libpcap alone would refuse the one, and read the other from the IP header."""
+    source, target = tmp_path / "in.pcapng", tmp_path / "out.pcapng"
+    ip = Packet(FRAMES[0][14:])
+    source.write_bytes(bytes(Pcapng().section().interface(101).packet(ip)))
+    for expression, matches in (
+        ("ether host 52:54:00:00:00:05 or tcp", 1),
+        ("tcp and not ether src 52:54:00:00:00:05", 1),
+        ("ether[0] & 1 = 0", 0),
+        ("ether[0] & 1 = 1", 0),
+    ):
+        found = reading.filter_file(request(source, target), programs(expression)).result()
+        assert (expression, found.totals.written) == (expression, matches)
+
+
 def test_a_bad_filter_is_refused_before_anything_is_written(mixed: Path, tmp_path: Path) -> None:
     with pytest.raises(FilterError) as caught:
         programs("tcp port")

@@ -41,10 +41,14 @@ def compile_inner(
     if live and "vlan" in inner.pcap_text:
         plain = compile_filter(text, resolve, live=live, outgoing_is_to_vm=outgoing_is_to_vm)
     whole = compile_filter(outer, live=live, outgoing_is_to_vm=outgoing_is_to_vm) if outer.strip() else None
-    return Filters(inner.program, _raw(inner.pcap_text), plain.program, whole.program if whole else None)
+    return Filters(inner.program, on_raw_ip(inner.pcap_text), plain.program, whole.program if whole else None)
 
 
-def _raw(pcap_text: str) -> Program | None:
+def on_raw_ip(pcap_text: str) -> Program | None:
+    """`pcap_text` for IP packets with no Ethernet header, where `ether host` is false; None where it matches none.
+
+    Raises MissingDependency without libpcap.
+    """
     if not pcap_text:
         return Program.keep_all()
     text = _MAC_PRIMITIVE.sub(_NEVER, pcap_text)

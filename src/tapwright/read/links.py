@@ -6,7 +6,6 @@ ETHERNET = 1
 RAW_IP = 101
 
 COMPILED = (
-    (RAW_IP, 12),
     (0, 0),
     (9, 9),
     (10, 10),
@@ -20,7 +19,7 @@ COMPILED = (
     (192, 192),
     (276, 276),
 )
-"""(link type, DLT) a filter is compiled for beside Ethernet: where packets with IP in them are seen."""
+"""(link type, DLT) a filter is compiled for beside Ethernet and raw IP: where packets with IP in them are seen."""
 
 _NAMES = {
     0: "BSD loopback",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tapwright.filter import compile_filter
+from tapwright.filter.inner import on_raw_ip
 from tapwright.filter.libpcap import PcapError, compile_on, library
 from tapwright.filter.program import MAX_SNAPLEN
-from tapwright.read.links import COMPILED, ETHERNET
+from tapwright.read.links import COMPILED, ETHERNET, RAW_IP
 
 Programs = Sequence[tuple[int, bytes]]
 """(link type, packed instructions)"""
@@ -22,18 +23,21 @@ def programs(text: str) -> Programs | None:
     if not compiled.pcap_text:
         return None
     made = [(ETHERNET, compiled.program.code)]
+    if raw := on_raw_ip(compiled.pcap_text):
+        made.append((RAW_IP, raw.code))
     for link, dlt in COMPILED:
         try:
             made.append((link, _compiled_for(dlt, compiled.pcap_text)))
         except PcapError:
-            continue  # "ether host" means nothing on raw IP; such packets are counted by the core
+            continue  # it means nothing there; such packets are counted by the core
     return made
 
 
 def _compiled_for(dlt: int, text: str) -> bytes:
+    """Not optimised: for a long list that takes seconds, and packets of such a link type are few."""
     pcap = library()
     handle = pcap.pcap_open_dead(dlt, MAX_SNAPLEN)
     try:
-        return compile_on(handle, text)
+        return compile_on(handle, text, optimise=False)
     finally:
         pcap.pcap_close(handle)
