@@ -7,6 +7,7 @@ Unknown keys are refused, so that a typing error never passes silently.
     providers = ["linux", "ovs"]           # only these; default: every one that finds something
     netns = ["prod-*"]                     # network namespaces to look at; default: all
     ovsdb = ["unix:/run/openvswitch/db.sock"]
+    ovn_nb = ["unix:/run/ovn/ovnnb_db.sock"]
     docker = ["/run/docker.sock"]
     libvirt_uri = "qemu:///system"
     buffer = "48M"                         # ring memory of a capture
@@ -31,6 +32,7 @@ class Config:
     providers: tuple[str, ...] = ()
     netns: tuple[str, ...] = ()
     ovsdb: tuple[str, ...] = ()
+    ovn_nb: tuple[str, ...] = ()
     docker: tuple[str, ...] = ()
     libvirt_uri: str = ""
     buffer: str = "48M"

@@ -16,7 +16,7 @@ from tapwright import providers
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology, join
 from tapwright.model import Answer, DeviceKey, Host, Role, Snapshot
-from tapwright.plan.mirrors import Mirror, Place, parse
+from tapwright.plan.mirrors import Mirror, parse
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Mark, Operation, Step
 from tapwright.providers.base import Provider
@@ -151,8 +151,9 @@ def test_points_say_who_offers_them_and_what_they_see(provider: Provider, points
     assert all(point.readable.reason for point in points if point.readable.answer is not Answer.YES)
 
 
-def mirror(point: Point, free: Place) -> Mirror:
-    return Mirror(point, parse(f"nic:{free.device_name}"), Mark("00c0ffee", "1.1.boot", 0), free)
+def mirror(point: Point, world: World) -> Mirror:
+    target = world.target or f"nic:{world.free.device_name}"
+    return Mirror(point, parse(target), Mark("00c0ffee", "1.1.boot", 0), world.free)
 
 
 def test_a_device_that_is_read_changes_nothing(points: tuple[Point, ...]) -> None:
@@ -169,7 +170,7 @@ def test_what_opens_a_mirror_can_be_done_twice_and_undone_twice(world: World, po
     """As after a crash, when nobody knows how far it came; and the world is as before."""
     mirrored = [point for point in points if point.kind in MIRRORED and point.readable.answer is not Answer.NO]
     opened = [steps for point in mirrored if (steps := steps_of(world, point))]
-    assert bool(opened) == bool(world.free.device_name)
+    assert bool(opened) == copies(world)
     for steps in opened:
         before = world.look()
         for step in steps:
@@ -185,7 +186,12 @@ MIRRORED = (PointKind.DEVICE, PointKind.MIRROR)
 
 
 def steps_of(world: World, point: Point) -> Sequence[Step]:
-    return world.provider.steps(mirror(point, world.free)) if world.free.device_name else ()
+    return world.provider.steps(mirror(point, world)) if copies(world) else ()
+
+
+def copies(world: World) -> bool:
+    """Whether its provider can open mirrors."""
+    return bool(world.target or world.free.device_name)
 
 
 def perform(provider: Provider, *operations: Operation) -> None:

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 from support import short_folder
+from support.cloud import COLLECTOR, Cloud
+from support.labs import running_lab
 from support.libvirt import domain, libvirtd
 from support.netns import ifindex, inode, ip, namespace, veth
 from support.openvswitch import openvswitch
@@ -30,6 +32,8 @@ class World:
     """A device that nobody uses, for mirrors; empty where no mirror is offered."""
     look: Callable[[], str] = str
     """All that a mirror could change, as other tools print it."""
+    target: str = ""
+    """Where mirrors go instead, where the provider has no use for a device."""
 
 
 def free_device(netns: str) -> Place:
@@ -72,6 +76,13 @@ def ovs() -> Iterator[World]:
 
 
 @contextmanager
+def ovn() -> Iterator[World]:
+    with running_lab("ovn") as lab:
+        made = Cloud(lab)
+        yield World(made.provider(), target=f"gre://{COLLECTOR}?key=7", look=made.dump)
+
+
+@contextmanager
 def libvirt() -> Iterator[World]:
     with namespace() as netns, short_folder() as folder, libvirtd(folder, netns) as daemon:
         ip("link", "add", "br9", "type", "bridge", netns=netns)
@@ -93,6 +104,7 @@ WORLDS: dict[str, Callable[[], AbstractContextManager[World]]] = {
     "fake": fake,
     "linux": linux,
     "ovs": ovs,
+    "ovn": ovn,
     "libvirt": libvirt,
     "containers": containers,
 }

@@ -2,7 +2,7 @@
 
     sudo .venv/bin/python tests/recorded/record.py
 
-starts an Open vSwitch, a libvirtd and a Podman of its own, asks them what the providers ask,
+starts an Open vSwitch, an OVN, a libvirtd and a Podman of its own, asks them what the providers ask,
 and rewrites the JSON files beside it.  Look at the difference before you commit it: the
 expected half is what the code says today, and only a person can say whether that is right.
 """
@@ -17,13 +17,14 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from support import short_folder
+from support.labs import running_lab
 from support.libvirt import domain, libvirtd
 from support.netns import namespace
 from support.openvswitch import openvswitch
 from support.podman import podman
 from support.recordings import save
 from support.zoo import furnish
-from tapwright.adapters import dockerapi, ovsdb
+from tapwright.adapters import dockerapi, ovnnb, ovsdb
 from tapwright.adapters import libvirtd as libvirt_adapter
 
 
@@ -32,6 +33,17 @@ def record_ovs() -> Any:
         furnish(switch, guest)
         with ovsdb._connect(f"{folder}/db.sock", switch.remote, 5) as connection:
             return msgspec.json.decode(ovsdb._ask(connection, switch.remote, time.monotonic() + 5))
+
+
+def record_ovn() -> Any:
+    with running_lab("ovn") as lab:
+        nbctl = ["ovn-nbctl", "lr-add", "gw", "--", "lsp-add", "net0", "to-gw", "--", "lsp-set-type", "to-gw", "router"]
+        nbctl += ["--", "lsp-add", "net0", "web-1.shop", "--", "lsp-set-addresses", "web-1.shop", "dynamic"]
+        nbctl += ["--", "set", "Logical_Switch_Port", "web-1.shop", 'external_ids:pod="shop/web-1"']
+        nbctl += ["--", "set", "Logical_Switch", "net0", "other_config:subnet=10.0.0.0/24"]
+        lab.exec("central", nbctl)
+        lab.exec("central", ["ovn-nbctl", "--wait=sb", "sync"])
+        return list(ovnnb.transact(f"unix:{lab.folder('central')}/ovnnb_db.sock", ovnnb._WHOLE))
 
 
 def record_libvirt() -> Any:
@@ -64,5 +76,6 @@ def record_containers() -> Any:
 
 if __name__ == "__main__":
     save("ovs", record_ovs())
+    save("ovn", record_ovn())
     save("libvirt", record_libvirt())
     save("containers", record_containers())

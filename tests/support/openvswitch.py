@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
-_CHANGES_BY_ITSELF = re.compile(r"^(statistics|status|db_version|link_resets) .*$", re.MULTILINE)
+CHANGES_BY_ITSELF = re.compile(r"^(statistics|status|db_version|link_resets) .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class OpenVSwitch:
     def dump(self) -> str:
         """All that `ovs-vsctl list` says, but for what changes by itself."""
         tables = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
-        return _CHANGES_BY_ITSELF.sub("", "\n".join(self.vsctl("list", table) for table in tables))
+        return CHANGES_BY_ITSELF.sub("", "\n".join(self.vsctl("list", table) for table in tables))
 
     def wait_for(self, table: str, record: str, column: str, value: str) -> None:
         """Until ovs-vswitchd has published a value; `ovs-vsctl wait-until` fails after its timeout."""

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from tapwright.adapters import dockerapi, ovsdb
+from tapwright.adapters import dockerapi, ovnnb, ovsdb
 from tapwright.adapters.libvirtd import Inventory
 from tapwright.adapters.ovsdb_rows import decode
 from tapwright.model import DeviceKey, Netns, Snapshot, Vnic
-from tapwright.providers import containers, libvirt, ovs_model
+from tapwright.providers import containers, libvirt, ovn_model, ovs_model
 
 FOLDER = Path(__file__).parent.parent / "recorded"
 _HOME = Netns(4026532000, "/proc/4711/ns/net")
@@ -20,6 +20,11 @@ _ETH0 = Vnic("eth0", "02:00:00:00:00:01", ("10.88.0.2/16",), 1500, inner=DeviceK
 def ovs(answer: Any) -> Snapshot:
     """From the reply to the one transaction."""
     return ovs_model.describe([ovsdb.Database("unix:db.sock", _HOME, decode(msgspec.json.encode(answer)))])
+
+
+def ovn(answer: Any) -> Snapshot:
+    """From the results of the one transaction with the northbound database."""
+    return ovn_model.describe(ovnnb.cloud(answer))
 
 
 def libvirts(answer: Any) -> Snapshot:
@@ -41,7 +46,7 @@ def _inode(mode: str, container: str, inodes: dict[str, int]) -> int:
     return inodes.get(owner, 0)
 
 
-REPLAYS = {"ovs": ovs, "libvirt": libvirts, "containers": engines}
+REPLAYS = {"ovs": ovs, "ovn": ovn, "libvirt": libvirts, "containers": engines}
 
 
 def load(name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -126,6 +127,31 @@ def connect(path: str, who: str, timeout: float) -> socket.socket:
         connection.close()
         raise ProviderError(f"{who} does not answer: {error.strerror or error}") from None
     return connection
+
+
+def dial(remote: str, who: str, timeout: float) -> socket.socket:
+    """Connect to ``unix:PATH`` or ``tcp:ADDRESS:PORT`` within `timeout` seconds.
+
+    Raises PrivilegeError, ProviderError as `connect` does, and for a remote that is neither.
+    """
+    if not remote.startswith("tcp:"):
+        return connect(socket_path(remote), who, timeout)
+    try:
+        return socket.create_connection(tcp_address(remote), timeout)
+    except OSError as error:
+        raise ProviderError(f"{who} does not answer: {error.strerror or error}") from None
+
+
+def tcp_address(remote: str) -> tuple[str, int]:
+    """Address and port in ``tcp:ADDRESS:PORT``, an IPv6 address in brackets.  Raises ProviderError."""
+    host, colon, port = remote.removeprefix("tcp:").rpartition(":")
+    try:
+        address = str(ip_address(host.removeprefix("[").removesuffix("]")))
+    except ValueError:
+        address = ""
+    if not (colon and address and port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise ProviderError(f"{remote!r} is not an OVSDB server", "write it as tcp:192.0.2.1:6641")
+    return address, int(port)
 
 
 def ask(connection: socket.socket, request: Mapping[str, object], who: str, deadline: float) -> bytes:

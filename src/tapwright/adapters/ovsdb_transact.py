@@ -1,4 +1,4 @@
-"""One transaction with Open vSwitch's database that may change it (RFC 7047, section 4.1.3).
+"""One transaction with Open vSwitch's database, or another that speaks its protocol (RFC 7047, section 4.1.3).
 
 All of its operations happen, or none.  Nothing here waits for ovs-vswitchd: whoever needs to
 know asks for what it publishes.
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from tapwright.adapters.ovsdb import TIMEOUT, ask, connect, socket_path
+from tapwright.adapters.ovsdb import TIMEOUT, ask, dial
 from tapwright.adapters.ovsdb_mirrors import MIRROR_COLUMNS, Tables, tables
 from tapwright.errors import ProviderError
 
@@ -33,16 +33,27 @@ _REPLY = msgspec.json.Decoder(_Reply)
 """Made at import: msgspec crashes when two threads are the first to decode into the same type."""
 
 
-def transact(remote: str, operations: Sequence[Operation], timeout: float = TIMEOUT) -> tuple[Mapping[str, Any], ...]:
-    """Perform `operations` at `remote` (``unix:PATH``) in at most `timeout` seconds; the result of each.
+OPEN_VSWITCH, OVN = "Open_vSwitch", "OVN_Northbound"
+_NAMES = {OPEN_VSWITCH: "Open vSwitch's database", OVN: "OVN's northbound database"}
+
+
+def called(database: str, remote: str) -> str:
+    """What messages call a database."""
+    return f"{_NAMES[database]} at {remote}"
+
+
+def transact(
+    remote: str, operations: Sequence[Operation], timeout: float = TIMEOUT, database: str = OPEN_VSWITCH
+) -> tuple[Mapping[str, Any], ...]:
+    """Perform `operations` at `remote` in at most `timeout` seconds; the result of each.
 
     Raises PrivilegeError, ProviderError with what the database said, and Outdated.  After a
     ProviderError for want of an answer nobody knows whether it was done.
     """
-    who = f"Open vSwitch's database at {remote}"
+    who = called(database, remote)
     deadline = time.monotonic() + timeout
-    request = {"id": 0, "method": "transact", "params": ["Open_vSwitch", *operations]}
-    with connect(socket_path(remote), who, timeout) as connection:
+    request = {"id": 0, "method": "transact", "params": [database, *operations]}
+    with dial(remote, who, timeout) as connection:
         return results(ask(connection, request, who, deadline), len(operations), who)
 
 

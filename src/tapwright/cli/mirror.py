@@ -50,7 +50,7 @@ _SHORTEST, _LONGEST = 14, 65535
 @click.option("--for", "seconds", type=DURATION, default=None, metavar="DURATION", help="End after so long (90s, 5m).")
 @click.option("--lease", type=DURATION, default="60s", show_default=True, metavar="DURATION",
               help="How long it may outlive this process before others undo it; renewed while this runs.")  # fmt: skip
-@click.option("--by", default="", metavar="PROVIDER", help="Only by this provider (linux, ovs); default: the best.")
+@click.option("--by", default="", metavar="PROVIDER", help="Only by this provider: linux, ovs, ovn; default: the best.")
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @json_option
 def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:

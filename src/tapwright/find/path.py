@@ -15,7 +15,13 @@ from enum import StrEnum
 from tapwright.find.topology import Topology
 from tapwright.model import Device, DeviceKey, Overlay, Port, Role, Switch, Vnic
 
-_KINDS = {"bridge": "Linux bridge", "ovs": "Open vSwitch", "tun": "tap", "": "network card"}
+_KINDS = {
+    "bridge": "Linux bridge",
+    "ovs": "Open vSwitch",
+    "ovn": "OVN logical switch",
+    "tun": "tap",
+    "": "network card",
+}
 _LISTED = 4
 _PAIRS = ("veth", "netkit")
 _STACKED = ("vlan", "macvlan", "ipvlan")

@@ -20,7 +20,7 @@ from tapwright.model import Device, DeviceKey, Host, Netns, Overlay, Port, Role,
 K = TypeVar("K")
 V = TypeVar("V")
 
-PREFERENCE = ("libvirt", "containers", "linux", "ovs")
+PREFERENCE = ("libvirt", "containers", "linux", "ovs", "ovn")
 """Whose name for a VM people use; providers of other packages come after these."""
 
 _EXITS = (Role.TUNNEL, Role.PATCH, Role.UPLINK)

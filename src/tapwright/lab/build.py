@@ -56,7 +56,7 @@ def build(record: store.Record, report: Report, *, traffic: bool) -> None:
     for server in plan.servers:
         _server(plan, server, env, report, traffic)
     if plan.ovn_central:
-        ovn.await_ready(store.folder(plan.lab) / plan.ovn_central.name, env)
+        ovn.await_ready(plan, store.folder(plan.lab) / plan.ovn_central.name, env)
     if traffic:
         report("traffic")
         chatter.start(plan, store.folder(plan.lab), env)

@@ -19,7 +19,8 @@ from tapwright.lab.plan import MachineNode, Plan, Plug, ServerNode
 
 _PROGRAMS = ("ovn-northd", "ovn-nbctl", "ovn-sbctl", "ovn-controller", "ovsdb-tool", "ovsdb-server")
 _SCHEMAS = Path("/usr/share/ovn")
-_SOUTHBOUND_PORT = 6642
+_PORTS = {"nb": 6641, "sb": 6642}
+"""The registered ones."""
 CENTRAL_PID_FILES = ("ovnnb_db.pid", "ovnsb_db.pid", "ovn-northd.pid")
 CHASSIS_PID_FILES = ("ovn-controller.pid",)
 _PATIENCE = 30
@@ -48,11 +49,11 @@ def start_central(plan: Plan, node: MachineNode, folder: Path, env: Mapping[str,
     """Start both databases and northd, and write what the lab's VMs are.  Raises ProviderError."""
     folder.mkdir(mode=0o700)
     env = {**env, **openvswitch.variables(folder), **variables(folder, folder)}
-    for name, *remotes in (("nb",), ("sb", f"--remote=ptcp:{_SOUTHBOUND_PORT}:{_address(node)}")):
+    for name, port in _PORTS.items():
         database, socket = folder / f"ovn{name}_db.db", folder / f"ovn{name}_db.sock"
         command.run(["ovsdb-tool", "create", str(database), str(_SCHEMAS / f"ovn-{name}.ovsschema")], env=env)
-        argv = ["ovsdb-server", str(database), f"--remote=punix:{socket}", *remotes]
-        openvswitch.daemon(node, folder, env, argv, f"ovn{name}_db")
+        remotes = [f"--remote=punix:{socket}", f"--remote=ptcp:{port}:{_address(node)}"]
+        openvswitch.daemon(node, folder, env, ["ovsdb-server", str(database), *remotes], f"ovn{name}_db")
         openvswitch.await_server(socket, folder / f"ovn{name}_db.log")
     command.run(["ovn-sbctl", "--timeout=20", "init"], env=env, timeout=25.0)
     openvswitch.daemon(node, folder, env, ["ovn-northd"])
@@ -68,9 +69,12 @@ def start_controller(plan: Plan, node: ServerNode, folder: Path, env: Mapping[st
     openvswitch.daemon(node, folder, env, ["ovn-controller", f"unix:{folder}/db.sock"])
 
 
-def await_ready(folder: Path, env: Mapping[str, str]) -> None:
-    """Until every chassis has the flows of the northbound database in `folder`.  Raises ProviderError."""
-    _nbctl({**env, **variables(folder, folder)}, "--wait=hv", "sync")
+def await_ready(plan: Plan, folder: Path, env: Mapping[str, str]) -> None:
+    """Until every chassis has its ports and the flows of the northbound database in `folder`.  Raises ProviderError."""
+    env = {**env, **variables(folder, folder)}
+    _nbctl(env, "--wait=hv", "sync")
+    for name in _names(plan):
+        _nbctl(env, "wait-until", "Logical_Switch_Port", name, "up=true")
 
 
 def _nbctl(env: Mapping[str, str], *arguments: str) -> None:
@@ -80,12 +84,18 @@ def _nbctl(env: Mapping[str, str], *arguments: str) -> None:
 def _chassis(node: ServerNode, central: str) -> dict[str, str]:
     """Pure: what ovn-controller is told in Open vSwitch's database."""
     return {
-        "ovn-remote": f"tcp:{central}:{_SOUTHBOUND_PORT}",
+        "ovn-remote": f"tcp:{central}:{_PORTS['sb']}",
         "ovn-encap-type": "geneve",
         "ovn-encap-ip": vtep(node),
         "ovn-bridge": node.integration,
         "ovn-bridge-datapath-type": "netdev",
     }
+
+
+def _names(plan: Plan) -> Iterator[str]:
+    """Pure: the logical ports."""
+    plugs = (nic for server in plan.servers for _, nic in plan.plugs(server.name) if nic.switch == server.integration)
+    return (nic.iface_id for nic in plugs)
 
 
 def _commands(plan: Plan) -> Iterator[tuple[str, ...]]:

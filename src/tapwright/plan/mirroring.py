@@ -1,6 +1,7 @@
 """Mirrors: at which point each vNIC is copied, and where on this host a target is.  Pure.
 
-The switch's own mirror is taken where nothing but copies is wanted.  Where a filter is, the kernel
+The switch's own mirror is taken where nothing but copies is wanted, a controller asked for one
+where this host has not got the port.  Where a filter is, the kernel
 runs it best at the vNIC's device, and the switch is not changed at all; so it does for a collector
 VM, whose port would carry nothing else while a switch mirrors to it.  Whether a provider can serve
 what is asked, it says itself when it makes the steps; the next point is tried where it cannot.
@@ -74,6 +75,7 @@ def ranked(asked: Asked, vm: Vm, vnic: Vnic, points: Sequence[Point]) -> tuple[P
     mine.sort(
         key=lambda p: (
             _SUREST.index(p.readable.answer),
+            p.elsewhere,
             (p.kind is PointKind.DEVICE) != _at_device(asked),
             p.device != vnic.device,
         )
@@ -89,6 +91,8 @@ def _at_device(asked: Asked) -> bool:
 
 def reason(asked: Asked, point: Point) -> str:
     """Why a vNIC is copied at `point`."""
+    if point.elsewhere:
+        return f"the server that has port {point.port} copies it, as its controller says"
     if point.kind is PointKind.MIRROR:
         filtered = ", and what it copies is filtered" if asked.filtered else ""
         return f"the switch copies port {point.port}{filtered}"
@@ -121,6 +125,8 @@ def place(asked: Asked, topology: Topology, vnic: Vnic, point: Point) -> Place:
         raise UsageError(
             f"{target.remote} is the mirrored VM itself, which would get copies of its copies", "name another collector"
         )
+    if point.elsewhere:
+        return Place()
     if found := collector(target, topology):
         return _of_vnic(topology, found[1], point)
     if target.kind is TargetKind.NIC and target.name:

@@ -54,6 +54,9 @@ class Point:
     copies: bool = False
     """Whether a device's provider can also copy what passes there to another place; of a mirror that is true anyway."""
 
+    elsewhere: bool = False
+    """Whether a controller is asked to have the port copied, by a server that may be another one."""
+
     @property
     def mirrors(self) -> bool:
         """Whether its provider can copy what passes there to another place."""

@@ -21,6 +21,7 @@ ENTRY_POINTS = "tapwright.providers"
 _TABLE: dict[str, tuple[str, str, Callable[[Config], tuple[Any, ...]]]] = {
     "linux": ("tapwright.providers.linux", "Linux", lambda config: (config.netns,)),
     "ovs": ("tapwright.providers.ovs", "Ovs", lambda config: (config.ovsdb,)),
+    "ovn": ("tapwright.providers.ovn", "Ovn", lambda config: (config.ovn_nb, config.ovsdb)),
     "libvirt": ("tapwright.providers.libvirt", "Libvirt", lambda config: (config.libvirt_uri,)),
     "containers": ("tapwright.providers.containers", "Containers", lambda config: (config.docker,)),
 }

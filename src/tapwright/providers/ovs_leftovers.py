@@ -17,6 +17,8 @@ from tapwright.adapters.ovsdb_mirrors import MirroringPort, MirrorRow, Tables
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.ovs_mirror import MARK, STEP, UNDO
 
+OVN_OWNED = "ovn-owned"
+"""External id of mirrors that ovn-controller keeps as the northbound database says: only there they can be removed."""
 _TCPDUMP = re.compile(r"mi.+|ovsmi\d{6}")
 """What ovs-tcpdump calls its ports: ``mi`` and the interface, a random number where that is too long."""
 
@@ -44,7 +46,7 @@ def _ours(remote: str, tables: Tables) -> Iterator[Leftover]:
 def _strangers(remote: str, tables: Tables, processes: Collection[Process]) -> Iterator[Leftover]:
     forgotten = [port for port in tables.ports if _forgotten(port, tables, processes)]
     for mirror in tables.mirrors:
-        why = "" if MARK in mirror.external_ids else _idle(mirror, tables)
+        why = "" if mirror.external_ids.keys() & {MARK, OVN_OWNED} else _idle(mirror, tables)
         if why and mirror.output_port not in {port.uuid for port in forgotten}:
             what = f"mirror {mirror.name} of bridge {_bridge(tables, mirror)}, {why}"
             yield Leftover("ovs", what, None, None, _command(remote, tables, [mirror], []))

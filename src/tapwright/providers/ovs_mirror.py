@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tapwright.adapters.ovsdb_transact import a_map
 from tapwright.errors import ProviderError, UsageError
 from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse
-from tapwright.plan.steps import Operation, Step
+from tapwright.plan.steps import Mark, Operation, Step
 from tapwright.providers.ovs_preflight import loop
 
 MARK = "tapwright-mark"
@@ -54,9 +54,13 @@ def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
 def name_of(mirror: Mirror) -> str:
     """What the rows of `mirror` are called, its own device too: the session and five characters of what is asked."""
     what = (mirror.point.switch, mirror.point.port, mirror.target.text, mirror.place.port, mirror.place.device_name)
-    digest = hashlib.blake2b("\0".join((*what, mirror.direction, str(mirror.snaplen))).encode(), digest_size=8).digest()
-    number = int.from_bytes(digest, "big")
-    return f"tw{mirror.mark.session[:8]}" + "".join(_ALPHABET[number // 36**place % 36] for place in range(5))
+    return label(mirror.mark, *what, mirror.direction, str(mirror.snaplen))
+
+
+def label(mark: Mark, *what: str) -> str:
+    """A name of 15 characters, as many as a device may have: the session's and five made of `what`."""
+    number = int.from_bytes(hashlib.blake2b("\0".join(what).encode(), digest_size=8).digest(), "big")
+    return f"tw{mark.session[:8]}" + "".join(_ALPHABET[number // 36**place % 36] for place in range(5))
 
 
 def _outlet(mirror: Mirror, name: str) -> str:

@@ -1,0 +1,122 @@
+"""OVN: logical switches and ports of the whole cloud, and mirrors of them by the northbound database.
+
+Looking reads the northbound database once and changes nothing.  A mirror is asked for there, and
+the server that has the port makes it, wherever that is; its copies go to a collector's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tapwright.adapters import ovnnb, ovsdb
+from tapwright.adapters.process import is_socket
+from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
+from tapwright.find.topology import Topology
+from tapwright.model import Capability, Snapshot
+from tapwright.plan.mirrors import Mirror
+from tapwright.plan.points import Point, PointKind
+from tapwright.plan.steps import Finding, Found, Leftover, Operation, Step
+from tapwright.providers import ovn_chassis, ovn_leftovers, ovn_mirror, ovn_perform
+from tapwright.providers.ovn_model import describe, points_of
+
+
+class Ovn:
+    """The OVN that this host belongs to: one northbound database, perhaps with several servers."""
+
+    name = "ovn"
+
+    def __init__(self, remotes: Sequence[str] = (), switches: Sequence[str] = ()) -> None:
+        """`remotes` are ways to the northbound database, ``unix:PATH`` or ``tcp:ADDRESS:PORT``; empty finds it.
+
+        `switches` are the databases of this host's Open vSwitches, empty finds them.
+        """
+        self._told = tuple(remotes)
+        self._switches_told = tuple(switches)
+
+    def probe(self) -> Capability:
+        """NO without a database, UNKNOWN when there is one that refuses us or nobody listens."""
+        reasons = {remote: ovnnb.closed(remote) for remote in self._remotes()}
+        if not reasons:
+            return Capability.no(
+                f"no northbound database of OVN at {' or '.join(self._told) or ovnnb.DEFAULT_REMOTE}",
+                "if it is elsewhere: export TAPWRIGHT_OVN_NB=tcp:ADDRESS:6641",
+            )
+        if open_ := [remote for remote, reason in reasons.items() if not reason]:
+            return Capability.yes(f"northbound database at {open_[0]}")
+        return Capability.unknown("; ".join(f"{remote}: {reason}" for remote, reason in reasons.items()))
+
+    def snapshot(self) -> Snapshot:
+        """Read every logical port.  Raises ProviderError, PrivilegeError."""
+        return describe(ovnnb.read(self._remote()))
+
+    def points(self, topology: Topology) -> Sequence[Point]:
+        """A mirror of each vNIC that is a port of a logical switch."""
+        return tuple(points_of(topology))
+
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
+        """One for a mirror, none for a device.  Raises UsageError, ProviderError for one that cannot be."""
+        return ovn_mirror.steps(mirror) if mirror.point.kind is PointKind.MIRROR else ()
+
+    def perform(self, operation: Operation) -> None:
+        """Open or close a mirror; idempotent.  Raises ProviderError, PrivilegeError."""
+        if operation.verb == ovn_mirror.DO:
+            ovn_perform.open_mirror(self._remote(), operation, self._switches())
+        elif operation.verb == ovn_mirror.UNDO:
+            ovn_perform.close_mirror(self._remote(), operation, self._switches())
+        else:
+            raise ProviderError(f"ovn cannot perform {operation.verb!r}")
+
+    def found(self, step: Step) -> Finding:
+        """Re-read what `step` made.  Raises PrivilegeError."""
+        try:
+            return ovn_perform.look(self._remote(), step, self._switches())
+        except PrivilegeError:
+            raise
+        except ProviderError as error:
+            return Finding(Found.UNKNOWN, error.line)
+
+    def leftovers(self) -> Sequence[Leftover]:
+        """Rows with our mark, and mirrors of others that are attached to no port."""
+        remote = self._remote()
+        if not ovnnb.abilities(remote).types:
+            return ()
+        return tuple(ovn_leftovers.leftovers(remote, ovnnb.mirroring(remote, [[]], [[]])))
+
+    def copied(self, step: Step) -> int | None:
+        """Frames that its mirrors copied on this host, those of other ports with the same target too."""
+        try:
+            return ovn_chassis.copied(self._switches(), ovn_perform.names_of(self._remote(), step.do))
+        except PrivilegeError:
+            raise
+        except ProviderError:
+            return None
+
+    def _remote(self) -> str:
+        """The first way to the database that is open.  Raises ProviderError with what is wrong with each."""
+        remotes = self._remotes()
+        reasons = []
+        for remote in remotes:
+            if not (why := ovnnb.closed(remote)):
+                return remote
+            reasons.append(f"{remote}: {why}")
+        said = "; ".join(reasons) or f"nothing at {' or '.join(self._told) or ovnnb.DEFAULT_REMOTE}"
+        raise ProviderError(f"OVN's northbound database cannot be reached: {said}", "is it running? ovn-nbctl show")
+
+    def _remotes(self) -> tuple[str, ...]:
+        """As told; else the service's own socket, else what Open vSwitch was told."""
+        if self._told:
+            return tuple(remote for remote in self._told if not remote.startswith("unix:") or is_socket(remote[5:]))
+        if is_socket(ovsdb.socket_path(ovnnb.DEFAULT_REMOTE)):
+            return (ovnnb.DEFAULT_REMOTE,)
+        switches = self._switches_told or (ovsdb.DEFAULT_REMOTE,)
+        return tuple(dict.fromkeys(remote for switch in switches for remote in _told_by(switch)))
+
+    def _switches(self) -> tuple[str, ...]:
+        return self._switches_told or ovsdb.discover()
+
+
+def _told_by(switch: str) -> tuple[str, ...]:
+    try:
+        return ovnnb.told_by_switch(switch) if is_socket(ovsdb.socket_path(switch)) else ()
+    except TapwrightError:  # the ovs provider says what is wrong with it
+        return ()

@@ -1,0 +1,131 @@
+"""Mirrors opened and closed in OVN's northbound database, and what re-reading it says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from tapwright.adapters import ovnnb
+from tapwright.adapters.ovnnb import Mirroring
+from tapwright.adapters.ovsdb_transact import Outdated, uuid
+from tapwright.errors import ProviderError, TapwrightError
+from tapwright.plan.steps import Finding, Found, Operation, Step
+from tapwright.providers import ovn_chassis
+from tapwright.providers.ovn_mirror import BOTH, allowed, changes, differences, mine, removals, wanted
+from tapwright.providers.ovs_mirror import carries, identity
+
+_TRIES = 5
+"""How often somebody else may change these rows between our look and our transaction."""
+
+
+def open_mirror(remote: str, do: Operation, switches: Sequence[str]) -> None:
+    """Write the mirrors of `do` into the database at `remote` and see that they work; twice is as good as once.
+
+    `switches` are the databases of this host's Open vSwitches.  Raises PrivilegeError,
+    ProviderError; then nothing of it is left, unless that is what could not be done.
+    """
+    fresh = _write(remote, do)
+    names = [mirror.name for mirror in _ours(remote, do).mirrors]
+    try:
+        ovn_chassis.taken_over(ovn_chassis.chassis(switches, do.text("port")), do.text("port"), names)
+    except TapwrightError:
+        if fresh:
+            with suppress(TapwrightError):
+                close_mirror(remote, do, switches)
+        raise
+
+
+def close_mirror(remote: str, operation: Operation, switches: Sequence[str]) -> None:
+    """Detach what carries the mark and name of `operation` from its port, remove it where that was the last.
+
+    Without a port it is removed.  Raises PrivilegeError, ProviderError.
+    """
+    for _ in range(_TRIES):
+        there = _ours(remote, operation)
+        if not there.mirrors:
+            return
+        try:
+            ovnnb.transact(remote, removals(operation.text("port"), there))
+        except Outdated:
+            continue
+        left = {mirror.uuid for mirror in _ours(remote, operation).mirrors}
+        ovn_chassis.forgotten(switches, [mirror.name for mirror in there.mirrors if mirror.uuid not in left])
+        return
+    raise _unsteady(operation)
+
+
+def look(remote: str, step: Step, switches: Sequence[str]) -> Finding:
+    """What the database at `remote` says of `step`, and this host's switches.  Raises PrivilegeError, ProviderError."""
+    there = _ours(remote, step.do)
+    if not there.mirrors:
+        names = [row.name for filters in ((), (BOTH,)) for row in wanted(step.do, filters)]
+        if ovn_chassis.kept(switches, names):
+            return Finding(Found.UNKNOWN, "a switch of this host still has the mirror: does ovn-controller run?")
+        return Finding(Found.ABSENT)
+    if not mine(step.do, there):
+        return Finding(Found.ABSENT)
+    different = list(differences(step.do, there))
+    if different:
+        return Finding(Found.CHANGED, "; ".join(different))
+    port = step.do.text("port")
+    if there.port(port) is None:
+        return Finding(Found.THERE, f"the logical port {port} is gone")
+    names = [mirror.name for mirror in there.mirrors]
+    return Finding(Found.THERE, ovn_chassis.delays(ovn_chassis.chassis(switches, port), port, names))
+
+
+def names_of(remote: str, operation: Operation) -> tuple[str, ...]:
+    """The names of what carries the mark and name of `operation`.  Raises PrivilegeError, ProviderError."""
+    return tuple(mirror.name for mirror in _ours(remote, operation).mirrors)
+
+
+def _ours(remote: str, operation: Operation) -> Mirroring:
+    """Our mirrors with every port that they are attached to, and the mirrored port, as of one moment."""
+    carried, port = [carries(identity(operation))], [["name", "==", operation.text("port")]]
+    for _ in range(_TRIES):
+        first = ovnnb.mirroring(remote, [], [carried])
+        attached = [[["mirror_rules", "includes", uuid(mirror.uuid)]] for mirror in first.mirrors]
+        whole = ovnnb.mirroring(remote, [port, *attached] if first.mirrors else [], [carried])
+        if whole.mirrors == first.mirrors:
+            return whole
+    raise _unsteady(operation)
+
+
+def _write(remote: str, do: Operation) -> bool:
+    """One transaction, unless all is there already; whether it was needed.
+
+    Rows of ours that are attached to other ports are attached to this one too.
+    """
+    able = ovnnb.abilities(remote)
+    rows = wanted(do, able.filters)
+    if unable := [row for row in rows if row.type not in able.types or row.filter not in able.filters]:
+        what = f"mirrors of type {unable[0].type} and direction {unable[0].filter}" if able.types else "mirrors"
+        raise ProviderError(
+            f"this OVN has no {what}", "OVN mirrors ports since 22.12; Open vSwitch itself always could"
+        )
+    for _ in range(_TRIES):
+        ours = _ours(remote, do)
+        if ours.mirrors and mine(do, ours):
+            if different := list(differences(do, ours)):
+                raise ProviderError(
+                    f"mirror {do.text('name')} of logical port {do.text('port')} is not as it was made: "
+                    f"{'; '.join(different)}",
+                    "stop it and open it again",
+                )
+            return False
+        alike = [[["name", "==", row.name]] for row in rows]
+        there = ovnnb.mirroring(remote, [[["name", "==", do.text("port")]]], [*alike, [["sink", "==", rows[0].sink]]])
+        port = allowed(do, rows, there)
+        try:
+            ovnnb.transact(remote, changes(do, rows, port, there))
+        except Outdated:
+            continue
+        return True
+    raise _unsteady(do)
+
+
+def _unsteady(operation: Operation) -> ProviderError:
+    return ProviderError(
+        f"the mirrors of logical port {operation.text('port')} change all the time",
+        "see who does it: ovn-nbctl list Mirror",
+    )
