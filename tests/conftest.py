@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tapwright.control.signals import listen_to_ctrl_c
 from tapwright.lab.userns import privileged
+from tapwright.signals import listen_to_ctrl_c
 
 _ROOT = pytest.mark.skipif(not privileged(), reason="needs root, or `unshare -Urnm` with a private /run")
 

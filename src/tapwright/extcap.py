@@ -27,9 +27,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from tapwright.control.signals import handled
 from tapwright.control.wireshark import DLTS, MAX_SNAPLEN, OPTIONS, sentence
 from tapwright.errors import CaptureError, FilterError, NotFound, TapwrightError, UsageError
+from tapwright.signals import handled
 from tapwright.text import printable
 
 if TYPE_CHECKING:

@@ -340,4 +340,4 @@ def test_files_need_nothing_of_the_host(mixed: Path, tmp_path: Path, verb: str) 
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     rooms = set(done.stderr.splitlines()[-1].strip("[]").replace("'", "").split(", "))
-    assert rooms <= {"_core", "capture", "cli", "errors", "filter", "find", "model", "read", "text", "units"}
+    assert rooms <= {"_core", "capture", "cli", "errors", "filter", "find", "model", "read", "signals", "text", "units"}

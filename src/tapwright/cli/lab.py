@@ -12,8 +12,8 @@ import click
 
 from tapwright.adapters import command
 from tapwright.cli.common import emit_json, is_terminal, json_option, warn
-from tapwright.control.signals import STOPS, handled
 from tapwright.errors import NotFound, TapwrightError, UsageError
+from tapwright.signals import STOPS, handled
 from tapwright.text import printable
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import sys
 
 import click
 
-from tapwright.control.signals import listen_to_ctrl_c
 from tapwright.errors import TapwrightError
+from tapwright.signals import listen_to_ctrl_c
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "ls": ("tapwright.cli.ls", "List the VMs and containers of this host and where they are plugged in."),

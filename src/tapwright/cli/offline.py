@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tapwright.cli.common import emit_json, warn
-from tapwright.control.signals import handled
 from tapwright.errors import CaptureError, UsageError
+from tapwright.signals import handled
 from tapwright.text import printable
 from tapwright.units import format_count, format_duration, format_size
 

@@ -13,7 +13,7 @@ import click
 
 from tapwright.cli.common import is_terminal, warn
 from tapwright.cli.progress import Goals, ProgressLine, Reading
-from tapwright.control.signals import handled
+from tapwright.signals import handled
 
 if TYPE_CHECKING:
     from tapwright.capture.files import Destination

@@ -16,9 +16,9 @@ import click
 
 from tapwright.cli.common import complete_vm, emit_json, is_terminal, json_option, show_warnings
 from tapwright.cli.parameters import DURATION
-from tapwright.control.signals import handled
 from tapwright.errors import UsageError
 from tapwright.find.live import Tracker, Traffic, totals
+from tapwright.signals import handled
 
 if TYPE_CHECKING:
     from tapwright.control.watch import Reading, Watcher

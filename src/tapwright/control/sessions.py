@@ -14,12 +14,12 @@ from types import FrameType
 from tapwright import config as configuration
 from tapwright import providers
 from tapwright.config import Config
-from tapwright.control.signals import handled
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
 from tapwright.model import Answer
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.steps import Leftover, Mark, Step
 from tapwright.providers.base import Provider, Tapper
+from tapwright.signals import handled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, left
 from tapwright.tap.folder import state_folder

@@ -16,11 +16,11 @@ from typing import Literal, Self
 import msgspec
 
 from tapwright.adapters import command
-from tapwright.control.signals import STOPS
 from tapwright.errors import Ambiguous, NotFound, ProviderError, UsageError
 from tapwright.lab import agent, build, image, libvirtd, openvswitch, ovn, processes, store
 from tapwright.lab.plan import Node, NodeKind, Plan, plan
 from tapwright.lab.topology import Name, Topology, load
+from tapwright.signals import STOPS
 
 
 def _silent(text: str) -> None:

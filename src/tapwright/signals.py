@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPS = tuple(number for number in signal.Signals if number.name in ("SIGINT", "SIGTERM", "SIGHUP"))
+"""Those of them that this system has."""
 
 Handler = Callable[[int, FrameType | None], None]
 
@@ -30,4 +31,4 @@ def listen_to_ctrl_c() -> None:
 
 
 def _kept_away(number: signal.Signals) -> bool:
-    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
+    return number.name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
