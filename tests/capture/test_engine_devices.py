@@ -86,6 +86,15 @@ def test_one_device_goes_and_the_others_go_on(tmp_path: Path) -> None:
     capinfos(path)
 
 
+def test_a_device_that_goes_right_before_the_end_is_told(w: Wire, tmp_path: Path) -> None:
+    path = tmp_path / "e.pcapng"
+    with running(w.source(), to=path) as engine:
+        w.from_vm(frame())
+        ip("link", "del", "vnet0", netns=w.host)
+        (stats,) = engine.finished().sources
+    assert (stats.ended, stats.written, stats.port_packets) == ("device gone", 1, None)
+
+
 def say(netns: str, device: str, size: int) -> None:
     with sender(netns, device) as send:
         send(frame(size))

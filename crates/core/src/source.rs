@@ -90,7 +90,6 @@ pub struct Source {
     /// Lost by the kernel and not yet told in the file.
     untold: u64,
     before: Option<LinkCounters>,
-    down: bool,
     /// Counts and texts.
     pub account: SourceAccount,
 }
@@ -134,7 +133,6 @@ impl Source {
             quiet: false,
             untold: 0,
             before: None,
-            down: false,
             account,
         })
     }
@@ -234,7 +232,7 @@ impl Source {
         if packets > 0 {
             self.latest = latest;
         }
-        (self.quiet, self.down) = (false, false);
+        self.quiet = false;
         if losing {
             self.count();
         }
@@ -291,27 +289,33 @@ impl Source {
         self.untold = 0;
     }
 
-    /// The socket reported an error: its device went down, and may be about to go for good.
-    pub fn notice_error(&mut self) {
+    /// The socket reported an error: its device went down. Take it, or every `poll` comes back at once.
+    pub fn take_error(&self) {
         if let Some(ring) = &self.ring {
             ring.take_error();
         }
-        self.down = true;
     }
 
     /// Notice that the device has gone for good. The kernel does not tell, neither when a device that
     /// is down goes, nor when we are the last to keep its namespace.
     pub fn look_after(&mut self) {
-        let Some(ring) = self.ring.as_ref() else {
-            return;
-        };
         if self.is_gone() {
             self.let_go();
-        } else if self.down && ring.is_orphan() {
-            self.account.ended = "device gone".into();
-        } else if self.netns.as_mut().is_some_and(|netns| !netns.is_wanted()) {
+            return;
+        }
+        self.look_for_device();
+        if !self.is_gone() && self.netns.as_mut().is_some_and(|netns| !netns.is_wanted()) {
+            if let Some(ring) = &self.ring {
+                let _ = ring.set_filter(&[PASS_NOTHING]);
+            }
             self.account.ended = "namespace gone".into();
-            let _ = ring.set_filter(&[PASS_NOTHING]);
+        }
+    }
+
+    /// Also in the midst of traffic, and right before the end.
+    fn look_for_device(&mut self) {
+        if self.ring().is_some_and(Ring::is_orphan) {
+            self.account.ended = "device gone".into();
         }
     }
 
@@ -326,6 +330,7 @@ impl Source {
 
     /// Let nothing more in.
     pub fn close_intake(&mut self, ports: &mut Ports) {
+        self.look_for_device();
         if let Some(ring) = &self.ring {
             let _ = ring.set_filter(&[PASS_NOTHING]); // fails only when memory is out: then more is read
                                                       // What the port counts and what we hear should end together.

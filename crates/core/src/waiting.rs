@@ -48,7 +48,7 @@ pub fn listen(
         .zip(&failed[first..])
         .filter(|(_, failed)| **failed)
     {
-        sources[number].notice_error();
+        sources[number].take_error();
     }
     failed[1..first].contains(&true)
 }
