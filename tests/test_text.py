@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tapwright.text import columns, printable, shortened
+from tapwright.text import columns, folded, printable, shortened
 
 
 def test_plain_names_stay() -> None:
@@ -28,3 +28,16 @@ def test_a_long_name_is_cut_where_it_no_longer_fits() -> None:
     assert shortened("a" * 40) == "a" * 40
     assert shortened("a" * 41) == "a" * 39 + "…"
     assert shortened("網" * 21) == "網" * 19 + "…"
+
+
+def test_a_line_is_broken_between_words_and_goes_on_below_its_text() -> None:
+    assert folded("    why   it carries every one-way frame", 36) == [
+        "    why   it carries every one-way",
+        "          frame",
+    ]
+    assert folded("File: at most 12 KiB per second; 3 GiB free", 32) == [
+        "File: at most 12 KiB per second;",
+        "    3 GiB free",
+    ]
+    assert folded("", 80) == [""]
+    assert folded("x" * 90, 80) == ["x" * 90]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import textwrap
 import unicodedata
 
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -37,6 +39,16 @@ def shortened(text: str, most: int = LONGEST_NAME) -> str:
         return text
     ends = itertools.accumulate(map(_columns, text))
     return text[: sum(end < most for end in ends)] + "…"
+
+
+def folded(line: str, width: int) -> list[str]:
+    """`line` within `width` columns, broken between words; what goes on stands below what its label says."""
+    label = re.match(r" +\w+ {2,}", line)
+    indent = label.end() if label else len(line) - len(line.lstrip()) + 4
+    broken = textwrap.wrap(
+        line, max(width, indent + 20), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+    )
+    return broken or [line]
 
 
 def _columns(character: str) -> int:

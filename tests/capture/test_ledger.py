@@ -64,8 +64,8 @@ def test_of_a_port_that_is_gone_the_last_reading_is_a_lower_bound() -> None:
     assert "at least 70  " in table
     assert "at least 1,070  at least 940  " in table
     assert "a lower bound; device gone" in table
-    assert "db/eth0" in table.splitlines()[2]
-    assert table.splitlines()[2].endswith("adds up")
+    assert "db/eth0" in table.splitlines()[3]
+    assert table.splitlines()[3].endswith("adds up")
     assert not book.complete
 
 
@@ -73,16 +73,21 @@ def test_what_the_socket_accepted_was_seen_even_if_no_counter_says_so() -> None:
     book = ledger([Counts(port_packets=None, accepted=30, written=28, kernel_dropped=2)], filtered=False, ended="x")
     entry = book.entries[0]
     assert (entry.seen, entry.filtered, entry.unaccounted) == (30, 0, 0)
-    assert "at least 30             0" in render(book)
+    assert "at least 30         0" in render(book)
+
+
+def test_millions_of_packets_fit_into_80_columns() -> None:
+    counts = Counts(name="payments-db-3/eth0", port_packets=9_999_999, accepted=9_999_999, written=9_999_999)
+    assert max(map(len, render(ledger([counts], filtered=False, ended="stopped")).splitlines())) <= 80
 
 
 def test_a_long_name_does_not_pad_the_table() -> None:
     book = ledger([Counts(name="x" * 200 + "/eth1"), Counts(name="網路/eth0")], filtered=False, ended="stopped")
     lines = render(book).splitlines()
-    assert lines[1].startswith("x" * 39 + "…/eth1  ")
+    assert lines[2].startswith("x" * 39 + "…/eth1  ")
     assert max(map(columns, lines)) < 130
     assert book.entries[0].name == "x" * 200 + "/eth1"
-    assert len({columns(line) for line in lines[1:3]}) == 1
+    assert len({columns(line) for line in lines[2:4]}) == 1
 
 
 counts = st.builds(

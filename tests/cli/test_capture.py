@@ -182,7 +182,8 @@ def test_the_person_behind_sudo_can_open_the_file(env: Mapping[str, str], tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_completes_the_file(env: Mapping[str, str], tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "s.pcapng"
-    with capturing("web", "-w", str(path), "--json", env=env) as capture:
+    heard = ("env", "--default-signal")  # also where the suite runs under nohup
+    with running_command("capture", "web", "-w", str(path), "--json", env=env, wrapper=heard) as capture:
         grown(path)
         capture.send_signal(number)
         out, err = capture.communicate(timeout=20)

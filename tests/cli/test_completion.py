@@ -23,7 +23,7 @@ def offered(*words: str, env: Mapping[str, str] | None = None) -> list[str]:
 
 
 def test_topologies() -> None:
-    assert offered("tapwright", "lab", "up", "o") == ["overlay", "ovs"]
+    assert offered("tapwright", "lab", "up", "o") == ["overlay", "ovn", "ovs"]
 
 
 def test_vms_labs_and_nodes() -> None:

@@ -92,3 +92,8 @@ def test_the_title_counts_each_vnic_once() -> None:
 def test_nobody_is_there() -> None:
     assert title("hv1", []) == "hv1: no vNIC is here; waiting for one"
     assert drawn([])
+
+
+def test_what_was_read_once_is_unknown_and_not_zero() -> None:
+    first = Traffic(Subject("i", "web", "eth0", Source.SWITCH), Counters(), Rates(), 0.0)
+    assert drawn([line("db"), first])[-1].split() == ["web", "eth0", "switch", *["-"] * 7]

@@ -152,14 +152,18 @@ def _total(entries: Sequence[Entry]) -> Entry:
     )
 
 
-_COLUMNS = ("", "seen", "filtered out", "kernel drop", "our drop", "over limit", "written", "")
+_HEADER = (
+    ("", "", "filtered", "kernel", "our", "over", "", ""),
+    ("", "seen", "out", "drop", "drop", "limit", "written", ""),
+)
+"""On two lines, so that names of twenty letters and figures of millions fit into 80 columns."""
 
 
 def render(book: Ledger) -> str:
     """The ledger as an aligned table for a person; long names are cut, else they are as given (make them printable)."""
     shown = (*book.entries, book.total) if len(book.entries) > 1 else book.entries
-    rows = [_COLUMNS, *(_row(entry, filtered=book.filtered_by != "none") for entry in shown)]
-    widths = [max(columns(row[i]) for row in rows) for i in range(len(_COLUMNS))]
+    rows = [*_HEADER, *(_row(entry, filtered=book.filtered_by != "none") for entry in shown)]
+    widths = [max(columns(row[i]) for row in rows) for i in range(len(_HEADER[0]))]
     notes = {e.verdict: e.explanation for e in book.entries if e.explanation}
     lines = (_line(row, widths) for row in rows)
     return "\n".join((*lines, *(f"{verdict}: {why}" for verdict, why in notes.items()), *_wrapped(book)))

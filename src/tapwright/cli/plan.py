@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from tapwright.cli.common import emit_json, interruptible, json_option, show_warnings, warn
+from tapwright.cli.common import emit_json, interruptible, is_terminal, json_option, show_warnings, warn
 from tapwright.cli.wish import wish_of, wish_options
 from tapwright.errors import CaptureError, PrivilegeError
-from tapwright.text import printable
+from tapwright.text import folded, printable
 from tapwright.units import format_count
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _show(planned: Planned) -> None:
     from tapwright.plan.describe import as_text
 
     for line in (*as_text(planned.plan, planned.topology), *_filter(planned)):
-        click.echo(printable(line))
+        text = printable(line)
+        click.echo("\n".join(folded(text, shutil.get_terminal_size().columns)) if is_terminal() else text)
     show_warnings(planned.topology.warnings)
     for text in planned.plan.warnings if planned.plan.chosen else ():
         warn(text)

@@ -47,7 +47,7 @@ def picture(traffic: Sequence[Traffic], heading: str, width: int, height: int) -
     """As many vNICs as fit into `width` columns and `height` lines.
 
     Every source of every vNIC where there is room for that; else the best source of each; else
-    the busiest vNICs.
+    the busiest vNICs.  What has not been read twice yet has no rates: `-` is not 0.
     """
     shown, hidden = _fitting(traffic, max(height - _CHROME, 1))
     below = [_caption(hidden)] if hidden else []
@@ -92,7 +92,7 @@ def _table(shown: Sequence[Traffic], width: int) -> Table:
     for name, size in numbers.items():
         table.add_column(name, no_wrap=True, justify="right", min_width=size)
     for names, line in zip(_names(shown), shown, strict=True):
-        values = _values(line)
+        values = _values(line) if line.seconds else dict.fromkeys(numbers, Text("-", style="dim"))
         table.add_row(*names, Text(line.subject.source, style="dim"), *(values[name] for name in numbers))
     return table
 
