@@ -145,3 +145,63 @@ fn set(table: &mut [u8], port: u16, number: u8) {
         *entry = number;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/encapsulations.md");
+
+    /// Name, what it is recognised by, and the rest, of every row of the page's table.
+    fn documented() -> impl Iterator<Item = (&'static str, &'static str)> {
+        PAGE.lines().filter_map(|line| {
+            let (name, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some((name, rest.split(" | ").next()?))
+        })
+    }
+
+    fn recognised_by(kind: Kind) -> &'static str {
+        let row = documented().find(|(name, _)| *name == kind.name());
+        row.unwrap_or_else(|| panic!("{} is in docs/encapsulations.md", kind.name()))
+            .1
+    }
+
+    #[test]
+    fn every_kind_has_its_row_in_the_documentation() {
+        let headers = [Kind::Link, Kind::Ethernet, Kind::Ip, Kind::Udp, Kind::Ppp];
+        for kind in Kind::ALL.into_iter().filter(|kind| !headers.contains(kind)) {
+            recognised_by(kind);
+        }
+        for (name, _) in documented().take_while(|(name, _)| *name != "cut") {
+            assert!(Kind::named(name).is_some(), "{name} is no kind");
+        }
+    }
+
+    #[test]
+    fn every_number_is_in_the_documentation() {
+        let told = |kind, number: String| {
+            assert!(
+                recognised_by(kind).contains(&number),
+                "{} by {number}",
+                kind.name()
+            );
+        };
+        for row in IP_PROTOCOLS {
+            told(row.kind, row.number.to_string());
+        }
+        for row in ETHERTYPES.iter().filter(|row| row.kind != Kind::Ppp) {
+            told(row.kind, format!("{:#06x}", row.number));
+        }
+        for row in GRE_PROTOCOLS {
+            told(row.kind, format!("{:#06x}", row.number));
+        }
+        for row in UDP_PORTS {
+            told(row.kind, row.number.to_string());
+        }
+        for row in CHOSEN_PORTS {
+            for port in (row.number)(&Options::default()) {
+                told(row.kind, port.to_string());
+            }
+        }
+    }
+}
