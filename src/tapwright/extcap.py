@@ -98,7 +98,7 @@ def _interfaces() -> Iterator[str]:
     yield sentence("extcap", version=version("tapwright"), display="Packets of VMs and containers (tapwright)")
     topology = look()
     for vm in topology.vms:
-        plugged = [vnic for vnic in vm.vnics if vnic.device or vnic.inner]
+        plugged = [vnic for vnic in vm.vnics if vnic.device or vnic.inner or topology.port_of(vnic)]
         if len(plugged) > 1:
             yield sentence("interface", value=interface(vm), display=f"{vm.name}, all {len(plugged)} vNICs (tapwright)")
         for vnic in plugged:

@@ -11,7 +11,7 @@ from tapwright.cli.common import complete_vm, emit_json, interruptible, is_termi
 from tapwright.cli.parameters import DURATION, Parsed
 from tapwright.plan.mirrors import Direction, parse
 from tapwright.text import printable
-from tapwright.units import format_count, format_duration
+from tapwright.units import format_duration
 
 if TYPE_CHECKING:
     from tapwright.control.mirror import Chosen, Mirroring, Prepared, Reading, Wish
@@ -140,6 +140,8 @@ def _announce(mirroring: Mirroring, *, as_json: bool) -> None:
         steps = [entry.step for entry in session.entries]
         emit_json({"event": "open", "session": session.id, **_plan(prepared), "steps": steps})
         return
+    if is_terminal():  # the live table says it
+        return
     names = [chosen.name for chosen in prepared.chosen]
     shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
     warn(f"session {session.id}: {shown} copied to {prepared.wish.target.text}; Ctrl-C ends it")
@@ -153,21 +155,21 @@ def _follow(mirroring: Mirroring, *, as_json: bool) -> Reading:
     from rich.console import Console
     from rich.live import Live
 
-    from tapwright.cli.mirror_table import picture
+    from tapwright.cli.mirror_table import Pace, picture
 
-    console = Console()
-    before: Reading | None = None
+    console, pace = Console(), Pace()
+    newest: Reading | None = None
     with Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=True) as live:
         for reading in mirroring.readings():
-            live.update(picture(mirroring.prepared, reading, before, console.height - 1), refresh=True)
-            before = reading
-    assert before is not None
-    return before
+            live.update(picture(mirroring.prepared, reading, pace, console.height - 1), refresh=True)
+            newest = reading
+    assert newest is not None
+    return newest
 
 
 def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
     """The summary; everything is undone by now."""
-    from tapwright.cli.mirror_table import counted
+    from tapwright.cli.mirror_table import summary
 
     session = mirroring.running.session
     kept = tuple(f"{entry.step.undo.provider}: {entry.error}" for entry in session.kept)
@@ -176,9 +178,8 @@ def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
     else:
         length = format_duration(last.seconds)
         click.echo(f"session {session.id}: {printable(session.what)}, {length}, undone")
-        for name, way, copied in counted(mirroring.prepared, last):
-            amount = "not counted" if copied is None else f"{format_count(copied)} frames"
-            click.echo(printable(f"{name}  {way}: {amount}"))
+        for line in summary(mirroring.prepared, last):
+            click.echo(printable(line))
     for text in kept:
         warn(f"left as it is, because somebody changed it: {text}")
 

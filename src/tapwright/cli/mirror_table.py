@@ -1,4 +1,4 @@
-"""The table of a running `tapwright mirror`.  Pure: readings in, something rich can draw out."""
+"""The table of a running `tapwright mirror`: readings in, something rich can draw out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tapwright.plan.mirrors import Direction
-from tapwright.text import printable, shortened
+from tapwright.text import columns, printable, shortened
 from tapwright.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _WAYS = {Direction.IN: "to VM", Direction.OUT: "from VM", Direction.BOTH: "both ways"}
 _CHROME = 3
 """Lines beside the rows: title, header, and how many are not shown."""
+_STALE = 10.0
+"""Seconds after which a count that does not change means that nothing is copied: Open vSwitch publishes every 5."""
 
 
 def counted(prepared: Prepared, reading: Reading) -> Iterator[tuple[str, Direction, int | None]]:
@@ -28,9 +30,42 @@ def counted(prepared: Prepared, reading: Reading) -> Iterator[tuple[str, Directi
         yield names[count.mirror.point.vm, count.mirror.point.vnic], count.direction, count.copied
 
 
-def picture(prepared: Prepared, now: Reading, before: Reading | None, height: int) -> RenderableType:
+def summary(prepared: Prepared, last: Reading) -> Iterator[str]:
+    """What was copied in the end, as lines of text."""
+    rows = [
+        (name, _WAYS[way], "not counted" if copied is None else f"{format_count(copied)} frames")
+        for name, way, copied in counted(prepared, last)
+    ]
+    widths = [max((columns(row[i]) for row in rows), default=0) for i in range(3)]
+    for name, way, amount in rows:
+        yield f"{name}{' ' * (widths[0] - columns(name))}  {way.ljust(widths[1])}  {amount.rjust(widths[2])}"
+
+
+class Pace:
+    """Frames a second of counts that some switches publish only now and then: measured from one change to the next."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[int, float, float | None]] = {}
+        """row -> count, when it changed, and the rate up to there"""
+
+    def rate(self, row: int, copied: int | None, now: float) -> float | None:
+        """That of a row; None before it is known.  `now` is in seconds."""
+        if copied is None:
+            return None
+        before, changed, rate = self._known.get(row, (None, now, None))
+        if before is None:
+            self._known[row] = copied, now, None
+        elif copied != before:
+            rate = max(0, copied - before) / max(now - changed, 1e-3)
+            self._known[row] = copied, now, rate
+        elif now - changed > _STALE:
+            rate = 0.0
+        return rate
+
+
+def picture(prepared: Prepared, now: Reading, pace: Pace, height: int) -> RenderableType:
     """A line for each vNIC and direction, as many as fit into `height` lines."""
-    rows = list(_rows(prepared, now, before))
+    rows = list(_rows(prepared, now, pace))
     shown = rows[: max(height - _CHROME, 1)]
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name in ("VNIC", "DIRECTION", "BY"):
@@ -51,18 +86,14 @@ def title(prepared: Prepared, now: Reading) -> str:
     return f"session {now.session.id}: to {target}, {format_duration(now.seconds)}{left}  -  Ctrl-C ends it"
 
 
-def _rows(prepared: Prepared, now: Reading, before: Reading | None) -> Iterator[tuple[Text, ...]]:
-    was = [count.copied for count in before.counts] if before else [None] * len(now.counts)
-    span = now.seconds - before.seconds if before else 0.0
+def _rows(prepared: Prepared, now: Reading, pace: Pace) -> Iterator[tuple[Text, ...]]:
     by = [count.mirror.point.provider for count in now.counts]
-    for (name, way, copied), earlier, provider in zip(counted(prepared, now), was, by, strict=True):
-        known = copied is not None and earlier is not None and span > 0
-        rate = format_rate(max(0, (copied or 0) - (earlier or 0)) / span, "pps") if known else "-"
-        amount = "-" if copied is None else format_count(copied)
+    for number, ((name, way, copied), provider) in enumerate(zip(counted(prepared, now), by, strict=True)):
+        rate = pace.rate(number, copied, now.seconds)
         yield (
             Text(shortened(printable(name))),
             Text(_WAYS[way]),
             Text(provider, style="dim"),
-            Text(amount, style="dim" if not copied else ""),
-            Text(rate, style="dim" if rate in ("-", "0 pps") else ""),
+            Text("-" if copied is None else format_count(copied), style="" if copied else "dim"),
+            Text("-" if rate is None else format_rate(rate, "pps"), style="" if rate else "dim"),
         )

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from tapwright.cli.common import emit_json, is_terminal, json_option, show_error, show_warnings, warn
 from tapwright.cli.table import render
 from tapwright.errors import ProviderError, TapwrightError, UsageError
-from tapwright.text import printable
+from tapwright.text import printable, shortened
 from tapwright.units import format_duration
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tapwright.tap.sweep import Swept
 
 _HEADER = ("ID", "WHAT", "STATE", "OWNER", "AGE", "LEASE LEFT", "STEPS")
+_LONGEST = 60
+"""Columns of what a session is; a mirror may be of very many VMs."""
 _DISPENSABLE = ("STEPS", "AGE", "LEASE LEFT")
 
 _LIST = """\b
@@ -122,7 +124,7 @@ def _cells(session: Session, fate: Fate, now: float) -> Iterator[str]:
     open_ = session.state is not State.CLOSED
     done = sum(entry.progress is Progress.DONE for entry in session.entries)
     yield session.id
-    yield session.what
+    yield shortened(printable(session.what), _LONGEST)
     yield session.state
     yield f"{owner.pid(session.owner) or '?'}" + (f" {fate}" if open_ else "")
     yield format_duration(max(0.0, now - session.created))
