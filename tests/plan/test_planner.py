@@ -159,6 +159,8 @@ def test_a_vni_that_is_chosen_for_each_flow_must_be_said():
         (WEB, [point(readable=Capability.no("it needs CAP_NET_RAW", "run it with sudo"))], "it needs CAP_NET_RAW"),
         (WEB, [point(PointKind.MIRROR, None, "vhu0", readable=Capability.no("its switch does not answer"))],
          "its switch does not answer"),
+        (WEB, [point(PointKind.MIRROR, None, "lsp0", readable=Capability.yes("another server's"), elsewhere=True)],
+         "another server's"),
     ],
 )  # fmt: skip
 def test_a_vnic_nothing_shows_says_why(vm, points, reason):

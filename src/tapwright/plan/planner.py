@@ -128,8 +128,9 @@ def _wanted(selections: Sequence[Selection]) -> Iterator[tuple[Vm, Vnic | None]]
 
 
 def _usable(point: Point) -> bool:
-    """A mirror brings its own device."""
-    return point.readable.answer is not Answer.NO and (point.device is not None or point.kind is PointKind.MIRROR)
+    """A mirror brings its own device, where its copies can come here."""
+    mirrors = point.kind is PointKind.MIRROR and not point.elsewhere
+    return point.readable.answer is not Answer.NO and (point.device is not None or mirrors)
 
 
 def _taken(point: Point) -> tuple[object, ...]:
