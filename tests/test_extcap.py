@@ -182,9 +182,10 @@ def test_tshark_lists_the_vms(lab, home):
 
 
 @needs_tshark
-def test_tshark_captures_a_vm(lab, home, tmp_path):
+@pytest.mark.parametrize("name", [web, lambda _lab: "web/eth0"], ids=["id", "name"])
+def test_tshark_captures_a_vm(lab, home, tmp_path, name):
     file = tmp_path / "out.pcapng"
-    argv = ["tshark", "-i", web(lab), "-f", "vm db and tcp", "-c", "8", "-w", file]
+    argv = ["tshark", "-i", name(lab), "-f", "vm db and tcp", "-c", "8", "-w", file]
     done = subprocess.run(argv, env={**os.environ, **home}, check=True, capture_output=True, text=True, timeout=60)
     assert "8 packets captured" in done.stderr
     rows = subprocess.run(

@@ -17,7 +17,7 @@ _EPILOG = """\b
 Examples:
   tapwright extcap install            for this user
   tshark -D                           VMs are among the interfaces now
-  tshark -i tapwright:web-1/eth0 -c 10
+  tshark -i web-1/eth0 -c 10          by its name, or by what stands before it
 
 Wireshark must be allowed what tapwright needs: run both as root, or use
 `sudo tapwright capture web-1 -w - | wireshark -k -i -` instead."""
