@@ -131,9 +131,9 @@ def sessions(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {session["name"]: session for session in result["sessions"]}
 
 
-def outer(lab: Lab, protocol: int, payload: bytes, source: str = _ARRIVED) -> bytes:
+def outer(lab: Lab, protocol: int, payload: bytes, source: str = _ARRIVED, target: str = "172.31.0.99") -> bytes:
     """An Ethernet frame to the collector with IPv4 and this in it."""
-    ends = bytes(map(int, source.split("."))) + bytes((172, 31, 0, 99))
+    ends = b"".join(bytes(map(int, end.split("."))) for end in (source, target))
     head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + ends
     total = sum(struct.unpack("!10H", head))
     check = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
@@ -150,8 +150,8 @@ def outer6(lab: Lab, protocol: int, payload: bytes) -> bytes:
     return ether + head + ends + options + payload
 
 
-def udp(lab: Lab, port: int, payload: bytes, source: str = _ARRIVED) -> bytes:
-    return outer(lab, 17, struct.pack("!HHHH", 50_000, port, 8 + len(payload), 0) + payload, source)
+def udp(lab: Lab, port: int, payload: bytes, source: str = _ARRIVED, target: str = "172.31.0.99") -> bytes:
+    return outer(lab, 17, struct.pack("!HHHH", 50_000, port, 8 + len(payload), 0) + payload, source, target)
 
 
 def erspan2(lab: Lab, sequence: int, frame: bytes, session: int = 5, source: str = _ARRIVED) -> bytes:
@@ -287,6 +287,22 @@ def test_vxlan_gpe_nvgre_and_ip_in_gre_and_geneve(lab: Lab, tmp_path: Path) -> N
     found = {name.partition(" 172")[0]: session["packets"] for name, session in sessions(result).items()}
     assert found == names
     assert result["wrapped"] == 0
+
+
+def test_each_source_at_its_own_address(lab: Lab, tmp_path: Path) -> None:
+    path, result = tmp_path / "a.pcapng", {}
+    vxlan, geneve = struct.pack("!II", 0x08000000, 7 << 8), struct.pack("!BBHI", 0, 0, 0x6558, 8 << 8)
+    lab.exec("collector", ["ip", "address", "add", "172.31.0.98/24", "dev", "eth0"])
+    try:
+        arguments = ("vxlan@172.31.0.99", "geneve@172.31.0.98", "--from", _ARRIVED, "-w", str(path))
+        with collecting(lab, *arguments, result=result):
+            for number, (port, head) in enumerate(((4789, vxlan), (6081, geneve))):
+                ends = ("172.31.0.99", "172.31.0.98")
+                send(lab, [udp(lab, port, head + inner(2 * number + n), target=end) for n, end in enumerate(ends)])
+    finally:
+        lab.exec("collector", ["ip", "address", "del", "172.31.0.98/24", "dev", "eth0"])
+    assert ports(path) == Counter(["7000", "7003"])
+    assert set(sessions(result)) == {"vxlan 7 172.31.0.50>172.31.0.99", "geneve 8 172.31.0.50>172.31.0.98"}
 
 
 def test_numbers_out_of_order(lab: Lab, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tapwright.errors import NotFound, TapwrightError, UsageError
 from tapwright.model import Device, DeviceKey
-from tapwright.plan.feeds import Feed, FeedKind, compatible, devices_of, exporters, feed
+from tapwright.plan.feeds import Feed, FeedKind, by_address, compatible, devices_of, exporters, feed
 
 ETH0 = Device(DeviceKey(1, 2), "eth0", addresses=("10.0.0.9/24", "fe80::1/64"))
 ETH1 = Device(DeviceKey(1, 3), "eth1", addresses=("fe80::2/64",))
@@ -63,6 +63,13 @@ def test_no_packet_is_taken_twice(other):
 def test_what_goes_together():
     compatible([feed(text) for text in ("aws", "aws@eth0", "vxlan:8472", "geneve:6082", "erspan", "gre", "tzsp")])
     compatible([feed(text) for text in ("vxlan", "vxlan:4789", "geneve")])
+
+
+def test_what_is_for_one_address_is_not_taken_at_another():
+    one, other, any_gre = feed("vxlan@10.0.0.9"), feed("geneve@10.0.0.8"), feed("gre@eth0")
+    assert by_address([one, other, any_gre]) == [[one], [other], [any_gre]]
+    assert by_address([one, feed("erspan@10.0.0.9")]) == [[one, feed("erspan@10.0.0.9")]]
+    assert by_address([one, feed("vxlan"), other]) == [[feed("vxlan")], [other]]
 
 
 def test_exporters():

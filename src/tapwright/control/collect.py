@@ -24,7 +24,7 @@ from tapwright.filter.compile import Compiled, compile_filter
 from tapwright.filter.mirror import Mirrors
 from tapwright.find.topology import Topology
 from tapwright.model import Device
-from tapwright.plan.feeds import Feed, FeedKind, Network, compatible, devices_of
+from tapwright.plan.feeds import Feed, FeedKind, Network, by_address, compatible, devices_of
 
 _GRE_KINDS = frozenset({FeedKind.GRE, FeedKind.ERSPAN})
 _ENCAPSULATIONS = {
@@ -117,21 +117,26 @@ def receiving(ready: Ready, *, path: str = "", fd: int = -1) -> Iterator[tuple[C
 
 
 def _sources(collection: Collection, user: Compiled, devices: Sequence[Device]) -> Iterator[Source]:
-    """For each device one that takes all mirrors that are opened alike, and one that counts strangers."""
+    """For each device and address one that takes all mirrors that are opened alike, and one that counts strangers."""
     arriving: dict[Device, list[Feed]] = {}
     for feed in dict.fromkeys(collection.feeds):
         for device in devices_of(feed, devices):
             arriving.setdefault(device, []).append(feed)
     for device, feeds in arriving.items():
         compatible(feeds)
-        for depth, kinds in ((1, frozenset(_ENCAPSULATIONS) - {FeedKind.AWS}), (2, frozenset({FeedKind.AWS}))):
-            if alike := [feed for feed in feeds if feed.kind in kinds]:
-                yield from _wrapped(collection, user, device, alike, depth)
-        for feed in feeds:
-            if feed.kind is FeedKind.TZSP:
-                yield from _tzsp(collection, user, device, feed)
-            elif feed.kind is FeedKind.RSPAN:
-                yield _rspan(collection, user, device, feed.number)
+        for alike in by_address(feeds):
+            yield from _sources_of(collection, user, device, alike)
+
+
+def _sources_of(collection: Collection, user: Compiled, device: Device, feeds: Sequence[Feed]) -> Iterator[Source]:
+    for depth, kinds in ((1, frozenset(_ENCAPSULATIONS) - {FeedKind.AWS}), (2, frozenset({FeedKind.AWS}))):
+        if alike := [feed for feed in feeds if feed.kind in kinds]:
+            yield from _wrapped(collection, user, device, alike, depth)
+    for feed in feeds:
+        if feed.kind is FeedKind.TZSP:
+            yield from _tzsp(collection, user, device, feed)
+        elif feed.kind is FeedKind.RSPAN:
+            yield _rspan(collection, user, device, feed.number)
 
 
 def _wrapped(
@@ -154,10 +159,10 @@ def _mirrors(collection: Collection, feeds: Sequence[Feed], depth: int) -> Mirro
         for name in _ENCAPSULATIONS[feed.kind]:
             ports = (_PORT_OF[name],) if feed.kind is FeedKind.AWS else feed.ports
             names[name] = tuple(dict.fromkeys((*names.get(name, ()), *ports)))
-    to = tuple(str(feed.address) for feed in feeds) if all(feed.address for feed in feeds) else ()
+    to = (str(feeds[0].address),) if feeds[0].address else ()
     ids = () if collection.vni is None else (collection.vni,)
     udp = {name: ports for name, ports in names.items() if ports}
-    return Mirrors(tuple(names), udp, depth, collection.exporters, tuple(dict.fromkeys(to)), ids)
+    return Mirrors(tuple(names), udp, depth, collection.exporters, to, ids)
 
 
 def _tzsp(collection: Collection, user: Compiled, device: Device, feed: Feed) -> Iterator[Source]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tapwright.errors import NotFound, UsageError
@@ -104,6 +104,16 @@ def exporters(text: str) -> tuple[Network, ...] | None:
     if len(found) > _MOST_EXPORTERS:
         raise UsageError(f"--from names {len(found)}, {_MOST_EXPORTERS} are the limit", "name their networks instead")
     return found
+
+
+def by_address(feeds: Sequence[Feed]) -> list[list[Feed]]:
+    """Feeds of one device apart by the address they are sent to; a kind that may go to any address takes all of its."""
+    anywhere = {one.kind for one in feeds if not one.address}
+    groups: dict[Address | None, list[Feed]] = {}
+    for one in feeds:
+        found = replace(one, at="") if one.address and one.kind in anywhere else one
+        groups.setdefault(found.address, []).append(found)
+    return [list(dict.fromkeys(group)) for group in groups.values()]
 
 
 def compatible(feeds: Sequence[Feed]) -> None:
