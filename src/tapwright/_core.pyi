@@ -61,10 +61,22 @@ class SourceStats:
     def wrapped(self) -> int:
         """Of those written, packets that should have been unwrapped and could not be."""
     @property
+    def governed(self) -> int:
+        """Left out by the kernel because the capture had stepped down to a sample."""
+    @property
+    def governed_estimated(self) -> bool:
+        """Nobody counted them (there is a filter, or the device is gone): computed from those that were kept."""
+    @property
+    def cut(self) -> int:
+        """Of those written, cut shorter than the snap length asked for, because the capture had stepped down."""
+    @property
     def written(self) -> int: ...
     @property
     def written_bytes(self) -> int:
         """Bytes of packet data kept (captured lengths)."""
+    @property
+    def whole_bytes(self) -> int:
+        """What `written_bytes` would be had nothing been cut but by the snap length asked for."""
     @property
     def wire_bytes(self) -> int:
         """Original lengths of the written packets."""
@@ -120,11 +132,17 @@ class EngineStats:
     def reordered(self) -> int:
         """Packets that had to be written out of time order because holding them longer would have lost some."""
     @property
+    def cpu(self) -> float:
+        """Seconds of a processor that the engine's thread has had, while packets come."""
+    @property
+    def stuck(self) -> int:
+        """How often a device's filter could not be changed for a step."""
+    @property
     def running(self) -> bool: ...
     @property
     def ended(self) -> str:
         """Why the capture ended: ``stopped``, ``count``, ``size``, ``time``, ``disk full``, ``output gone``,
-        ``all sources gone``, ``error: ...``; "" while it runs."""
+        ``all sources gone``, ``governor``, ``error: ...``; "" while it runs."""
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
@@ -173,9 +191,15 @@ class Engine:
         """Open everything: sockets, filters, rings, the file with its header blocks.  Packets count from here."""
     def start(self) -> None:
         """Start the engine's thread."""
-    def stop(self) -> None:
+    def stop(self, reason: str = "") -> None:
         """Ask it to end: what the rings hold is drained and written, then the file is completed.
-        Returns at once; safe from a signal handler; idempotent."""
+        Returns at once; safe from a signal handler; idempotent.  The first `reason` given is what `ended` will say."""
+    def step(self, filters: Sequence[tuple[bytes, int]], lowered: bool, remark: str) -> None:
+        """From a moment from now on, run these filters, in the order of the sources; returns at once.
+
+        Each is (program, keeps one packet in so many by chance); a program of b"" leaves the source's as it is, and
+        so does an empty list.  `remark` is written beside the first packet behind the step.  `lowered` tells that less
+        is kept than was asked for; then each new file of a ring says so too."""
     def wait(self, timeout: float | None = None) -> bool:
         """Wait up to `timeout` seconds without the GIL; True when it has ended."""
     def stats(self) -> EngineStats: ...

@@ -11,6 +11,7 @@ Unknown keys are refused, so that a typing error never passes silently.
     docker = ["/run/docker.sock"]
     libvirt_uri = "qemu:///system"
     buffer = "48M"                         # ring memory of a capture
+    governor = "rate=2G,cpu=50%"           # what a capture may take of the host; default, or off
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Config:
     docker: tuple[str, ...] = ()
     libvirt_uri: str = ""
     buffer: str = "48M"
+    governor: str = "default"
 
     @property
     def buffer_bytes(self) -> int:

@@ -137,6 +137,8 @@ def _judge(value: str, text: str) -> None:
 
 def _capture(options: argparse.Namespace) -> None:
     """Raises what `prepare` and `start` raise, and CaptureError when it ended by itself."""
+    from tapwright import config as configuration
+    from tapwright.capture.policy import parse_policy
     from tapwright.control.prepare import prepare, start
     from tapwright.control.wish import Wish
 
@@ -145,6 +147,7 @@ def _capture(options: argparse.Namespace) -> None:
         vms=(_named(options.interface),),
         filter=texts[0] if len(texts) == 1 else " and ".join(f"({text})" for text in texts),
         snaplen=min(max(options.snaplen, 1), MAX_SNAPLEN),
+        governor=parse_policy(configuration.load().governor),
     )
     with _stoppable() as stop:
         prepared = prepare(wish)

@@ -42,6 +42,30 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+_DECIMAL = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(?:bit/s|bps)?")
+
+
+def parse_rate(text: str) -> float:
+    """So many a second, with decimal prefixes: ``500M``, ``2.5G``, ``10Gbit/s``.  Raises UsageError."""
+    found = _RATE.fullmatch(text.strip().lower())
+    if not found or not (rate := float(found[1]) * _DECIMAL[found[2]]):
+        raise UsageError(f"{text!r} is not a rate", "write it like 500M or 2.5G, per second")
+    return rate
+
+
+def parse_share(text: str) -> float:
+    """A share of 1 in ``50%`` or ``0.5``.  Raises UsageError."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        share = float(number) / (100 if percent else 1)
+    except ValueError:
+        share = math.nan
+    if rest or not 0 < share <= 1:
+        raise UsageError(f"{text!r} is not a share", "write it like 50% or 0.5")
+    return share
+
+
 def parse_ring(text: str) -> tuple[int, int]:
     """(bytes a file, number of files) in ``100Mx10``.  Raises UsageError."""
     size, cross, files = text.lower().partition("x")
@@ -66,6 +90,11 @@ def format_rate(rate: float, unit: str) -> str:
             return f"{rate:.0f} {unit}" if not prefix else f"{rate:.3g} {prefix}{unit}"
         rate /= 1000
     return f"{rate:.3g} T{unit}"
+
+
+def format_share(share: float) -> str:
+    """``37 %``."""
+    return f"{100 * share:.0f} %"
 
 
 def format_duration(seconds: float) -> str:

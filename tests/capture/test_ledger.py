@@ -17,6 +17,9 @@ class Counts:
     beyond_limit: int = 0
     refused: int = 0
     wrapped: int = 0
+    governed: int = 0
+    governed_estimated: bool = False
+    cut: int = 0
     written: int = 0
     ended: str = ""
 
@@ -27,6 +30,32 @@ def test_what_the_engine_refused_is_filtered_out_too() -> None:
     entry = book.entries[0]
     assert (entry.filtered, entry.unaccounted, book.filtered_by) == (90, 0, "kernel and engine")
     assert "web/eth0: 2 packets could not be unwrapped" in render(book)
+
+
+def test_what_was_left_out_to_spare_the_host_has_its_place() -> None:
+    sampled = Counts(port_packets=1000, accepted=100, governed=900, written=100, cut=80)
+    book = ledger([sampled], filtered=False, ended="stopped")
+    entry = book.entries[0]
+    assert (entry.filtered, entry.governed, entry.lost, entry.unaccounted) == (0, 900, 0, 0)
+    assert not book.complete
+    first, second, row, note = render(book).splitlines()
+    assert first.split() == ["filtered", "stepped", "kernel", "our", "over"]
+    assert second.split() == ["seen", "out", "down", "drop", "drop", "limit", "written"]
+    assert row.split()[1:4] == ["1,000", "0", "900"]
+    assert row.endswith("adds up")
+    assert "80 of the packets written are cut short" in note
+
+
+def test_behind_a_filter_it_is_an_estimate_and_says_so() -> None:
+    sampled = Counts(port_packets=1000, accepted=10, governed=150, governed_estimated=True, written=10)
+    book = ledger([sampled], filtered=True, ended="stopped")
+    assert (book.total.filtered, book.total.governed, book.total.unaccounted) == (840, 150, 0)
+    assert "about 150" in render(book)
+    assert "nobody counts" in render(book)
+
+
+def test_one_that_never_stepped_down_has_no_column_for_it() -> None:
+    assert "stepped" not in render(ledger([Counts()], filtered=False, ended="stopped"))
 
 
 def test_a_filtered_capture_adds_up() -> None:
@@ -97,6 +126,8 @@ counts = st.builds(
     kernel_dropped=st.integers(0, 10**12),
     engine_dropped=st.integers(0, 10**12),
     beyond_limit=st.integers(0, 10**12),
+    governed=st.just(0) | st.integers(0, 10**12),
+    governed_estimated=st.booleans(),
     written=st.integers(0, 10**12),
 )
 
@@ -105,7 +136,7 @@ counts = st.builds(
 def test_the_sum_is_always_right(sources: list[Counts], filtered: bool) -> None:
     book = ledger(sources, filtered=filtered, ended="stopped")
     for entry in (*book.entries, book.total):
-        parts = entry.filtered + entry.lost + entry.beyond_limit + entry.written + entry.unaccounted
+        parts = entry.filtered + entry.governed + entry.lost + entry.beyond_limit + entry.written + entry.unaccounted
         assert entry.seen == parts
     rows = [line for line in render(book).split("\n") if line.startswith(("web/eth0", "total"))]
     assert len(rows) == len(sources) + (len(sources) > 1)

@@ -22,6 +22,8 @@ pub struct Written {
     pub time: u64,
     /// Bytes kept.
     pub captured: usize,
+    /// Bytes wanted of it.
+    pub wanted: usize,
     /// Bytes on the wire.
     pub length: u32,
     /// It should have been unwrapped and could not be.
@@ -49,10 +51,18 @@ pub struct SourceAccount {
     pub refused: u64,
     /// Of those written, still wrapped: they should have been unwrapped and could not be.
     pub wrapped: u64,
+    /// Left out by the kernel because the capture had stepped down to a sample.
+    pub governed: u64,
+    /// Nobody counted them: `governed` is computed from those that were kept.
+    pub governed_estimated: bool,
+    /// Of those written, cut shorter than the snap length asked for, because the capture had stepped down.
+    pub cut: u64,
     /// Written.
     pub written: u64,
     /// Captured bytes written.
     pub written_bytes: u64,
+    /// What they would be if nothing had been cut but by the snap length asked for.
+    pub whole_bytes: u64,
     /// Their original bytes.
     pub wire_bytes: u64,
     /// Time of the first and last written packet, 0 when none.
@@ -70,6 +80,7 @@ impl SourceAccount {
         self.written += 1;
         self.wrapped += u64::from(packet.still_wrapped);
         self.written_bytes += packet.captured as u64;
+        self.whole_bytes += packet.wanted as u64;
         self.wire_bytes += u64::from(packet.length);
         self.last = self.last.max(packet.time);
         if self.first == 0 {
@@ -102,6 +113,9 @@ impl SourceAccount {
                 format!("; {wrapped} written as they came, since they could not be unwrapped")
             }
         };
+        if self.cut > 0 {
+            ended = format!("{ended}; {} cut short to spare the host", self.cut);
+        }
         if !self.ended.is_empty() {
             ended = format!("{ended}; {}", self.ended);
         }
@@ -111,13 +125,22 @@ impl SourceAccount {
             );
         };
         let refused = if self.filtered {
-            seen.saturating_sub(self.accepted) + self.refused
+            seen.saturating_sub(self.accepted)
+                .saturating_sub(self.governed)
+                + self.refused
         } else {
             0
         };
-        let settled = self.settled() - self.refused;
+        let settled = self.settled() - self.refused + self.governed;
         let rest = i128::from(seen) - i128::from(refused) - i128::from(settled);
-        format!("ledger: seen {seen} = filtered {refused} + {kept}; unaccounted {rest}{ended}")
+        let stepped = match (self.governed, self.governed_estimated) {
+            (0, _) => String::new(),
+            (left_out, true) => format!("stepped down {left_out} (estimated) + "),
+            (left_out, false) => format!("stepped down {left_out} + "),
+        };
+        format!(
+            "ledger: seen {seen} = filtered {refused} + {stepped}{kept}; unaccounted {rest}{ended}"
+        )
     }
 }
 
@@ -136,6 +159,10 @@ pub struct Account {
     pub strangers: Strangers,
     /// Packets written out of order.
     pub reordered: u64,
+    /// Nanoseconds that the engine's thread has had of a processor.
+    pub cpu: u64,
+    /// Steps that some device's filter could not be changed for.
+    pub stuck: u64,
     /// Why the capture ended; empty while it runs.
     pub ended: String,
     /// Nanoseconds since the start.
@@ -189,6 +216,13 @@ mod tests {
         (account.refused, account.wrapped) = (0, 0);
         account.filtered = false;
         assert!(account.ledger().ends_with("unaccounted 900"));
+        (account.governed, account.governed_estimated, account.cut) = (800, true, 7);
+        assert_eq!(
+            account.ledger(),
+            "ledger: seen 1000 = filtered 0 + stepped down 800 (estimated) + kernel dropped 10 + dropped by \
+             tapwright 0 + beyond limit 0 + written 90; unaccounted 100; 7 cut short to spare the host"
+        );
+        (account.governed, account.cut) = (0, 0);
         account.ended = "device gone".into();
         account.port = None;
         assert!(account.ledger().ends_with("written 90; device gone"));

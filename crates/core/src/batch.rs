@@ -153,6 +153,7 @@ mod tests {
             flags: 2,
             dropped: 0,
             data: [data, &[], &[]],
+            comment: "",
         }
     }
 

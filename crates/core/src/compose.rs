@@ -35,12 +35,13 @@ impl Composer {
         }
     }
 
-    /// Hand one frame of a source to `out`; `None` when it is not to be kept.
+    /// Hand one frame of a source to `out`, with a `comment` or none; `None` when it is not to be kept.
     pub fn pass(
         &mut self,
         number: u16,
         source: &Source,
         frame: &Frame<'_>,
+        comment: &str,
         out: &mut Out,
     ) -> Option<Written> {
         let spec = source.spec();
@@ -69,6 +70,7 @@ impl Composer {
             flags: way(spec, frame),
             dropped: source.untold(),
             data: body.data,
+            comment,
         };
         if let (Some(found), Role::Mirrored { filtered }) = (&found, spec.role) {
             let new = assign(&mut packet, &mut self.sessions, found, filtered, sources);
@@ -80,6 +82,7 @@ impl Composer {
         Some(Written {
             time: frame.time,
             captured: body.captured(),
+            wanted: self.snaplen.min(body.length as usize),
             length: body.length,
             still_wrapped: asked && found.is_none(),
         })

@@ -15,6 +15,7 @@ use crate::batch::{Batch, Queue};
 use crate::collect::Sessions;
 use crate::compose::Composer;
 use crate::geometry::geometry;
+use crate::govern::Step;
 use crate::out::{Out, Output};
 use crate::pcapng::Section;
 use crate::sink::Preamble;
@@ -37,6 +38,9 @@ pub struct Limits {
 pub(crate) struct Shared {
     account: Mutex<Account>,
     stopping: AtomicBool,
+    /// Why, where it was not a person.
+    reason: Mutex<String>,
+    steps: Mutex<Vec<Step>>,
     /// Readable once the end was asked for.
     pub wake: OwnedFd,
     done: Mutex<bool>,
@@ -49,6 +53,8 @@ impl Shared {
         Ok(Self {
             account: Mutex::default(),
             stopping: AtomicBool::new(false),
+            reason: Mutex::default(),
+            steps: Mutex::default(),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?,
             done: Mutex::new(false),
             finished: Condvar::new(),
@@ -62,6 +68,16 @@ impl Shared {
 
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
+    }
+
+    /// Why it was asked to end.
+    pub fn reason(&self) -> String {
+        lock(&self.reason).clone()
+    }
+
+    /// The steps that were asked for since the last time.
+    pub fn take_steps(&self) -> Vec<Step> {
+        std::mem::take(&mut *lock(&self.steps))
     }
 
     pub fn close(&self) {
@@ -137,6 +153,21 @@ impl Engine {
             .spawn(move || worker.run())?;
         *lock(&self.thread) = Some(thread);
         Ok(())
+    }
+
+    /// Keep less of each packet, or fewer of them, or all again, from a moment from now on.
+    pub fn step(&self, step: Step) {
+        lock(&self.shared.steps).push(step);
+    }
+
+    /// Ask it to end for a `reason`; the first one that is given counts.
+    pub fn stop_because(&self, reason: &str) {
+        let mut given = lock(&self.shared.reason);
+        if given.is_empty() {
+            reason.clone_into(&mut given);
+        }
+        drop(given);
+        self.stop();
     }
 
     /// Ask it to end.

@@ -23,6 +23,8 @@ pub mod frame;
 #[cfg(target_os = "linux")]
 pub mod geometry;
 #[cfg(target_os = "linux")]
+pub mod govern;
+#[cfg(target_os = "linux")]
 pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod netns;

@@ -80,6 +80,8 @@ pub struct Packet<'a> {
     /// Packets lost on this interface since the one before.
     pub dropped: u64,
     pub data: [&'a [u8]; 3],
+    /// Hardly any packet has one.
+    pub comment: &'a str,
 }
 
 impl Packet<'_> {
@@ -202,6 +204,10 @@ pub const fn packet_size(captured: usize) -> usize {
 /// Append an Enhanced Packet Block (section 4.3).
 #[inline]
 pub fn packet(out: &mut Vec<u8>, packet: &Packet<'_>) {
+    if !packet.comment.is_empty() {
+        commented(out, packet);
+        return;
+    }
     let captured = packet.captured();
     let padding = captured.next_multiple_of(4) - captured;
     let (tail, options) = packet_tail(packet, padding);
@@ -228,6 +234,28 @@ pub fn packet(out: &mut Vec<u8>, packet: &Packet<'_>) {
     }
     out.extend_from_slice(&tail[..options]);
     out.extend_from_slice(&(length as u32).to_ne_bytes());
+}
+
+/// A packet with a comment; in no hurry.
+fn commented(out: &mut Vec<u8>, packet: &Packet<'_>) {
+    block(out, ENHANCED_PACKET, |out| {
+        out.extend(packet.interface.to_ne_bytes());
+        out.extend(high(packet.time).to_ne_bytes());
+        out.extend(low(packet.time).to_ne_bytes());
+        out.extend((packet.captured() as u32).to_ne_bytes());
+        out.extend(packet.length.to_ne_bytes());
+        out.extend(packet.data.concat());
+        pad(out, packet.captured());
+        let mut options = Options(out);
+        options.text(COMMENT, packet.comment);
+        if packet.flags != 0 {
+            options.bytes(2, &[&packet.flags.to_ne_bytes()]);
+        }
+        if packet.dropped != 0 {
+            options.number(4, packet.dropped);
+        }
+        options.end();
+    });
 }
 
 /// Padding and options of a packet, and how many bytes they take.
@@ -381,7 +409,13 @@ mod tests {
     fn packets_are_whole_for_every_length_and_option() {
         let data = [7u8; 70];
         for length in 0..70 {
-            for (flags, dropped) in [(0, 0), (1, 0), (0, 5), (2, u64::MAX)] {
+            for (flags, dropped, comment) in [
+                (0, 0, ""),
+                (1, 0, "stepped down"),
+                (0, 5, ""),
+                (2, u64::MAX, ""),
+                (2, 7, "x"),
+            ] {
                 let mut out = Vec::new();
                 let parts = [&data[..length / 2], &data[length / 2..length], &[]];
                 packet(
@@ -393,11 +427,12 @@ mod tests {
                         flags,
                         dropped,
                         data: parts,
+                        comment,
                     },
                 );
                 assert_eq!(whole(&out), [ENHANCED_PACKET]);
                 assert_eq!(peek_packet(&out), Some((3, length as u32, 99)));
-                assert!(out.len() <= packet_size(length));
+                assert!(out.len() <= packet_size(length) + comment.len().next_multiple_of(4) + 4);
             }
         }
     }

@@ -3,10 +3,11 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::account::{between, SourceAccount};
+use crate::account::{between, SourceAccount, Written};
 use crate::bpf::Program;
 use crate::decap::Options;
 use crate::frame::{used, Frame, Walk};
+use crate::govern::{Counted, Sampling};
 use crate::netlink::{in_netns, LinkCounters};
 use crate::netns::Netns;
 use crate::order::{Order, Place};
@@ -90,6 +91,9 @@ pub struct Source {
     /// Lost by the kernel and not yet told in the file.
     untold: u64,
     before: Option<LinkCounters>,
+    /// Less of its packets is kept than was asked for, or was once.
+    stepped: bool,
+    sampling: Sampling,
     /// Counts and texts.
     pub account: SourceAccount,
 }
@@ -133,6 +137,8 @@ impl Source {
             quiet: false,
             untold: 0,
             before: None,
+            stepped: false,
+            sampling: Sampling::default(),
             account,
         })
     }
@@ -283,6 +289,15 @@ impl Source {
         self.untold
     }
 
+    /// A packet of it was written.
+    #[inline]
+    pub fn wrote(&mut self, packet: &Written) {
+        self.account.wrote(packet);
+        if self.stepped && packet.captured < packet.wanted {
+            self.account.cut += 1;
+        }
+    }
+
     /// They were told.
     #[inline]
     pub fn told(&mut self) {
@@ -328,12 +343,41 @@ impl Source {
         }
     }
 
+    /// From now on `program` is the filter, which keeps one packet in so many of those it would.
+    pub fn step(
+        &mut self,
+        program: &[Instruction],
+        one_in: u32,
+        ports: &mut Ports,
+    ) -> io::Result<()> {
+        let Some(ring) = self.ring.as_ref().filter(|_| !self.is_gone()) else {
+            return Ok(());
+        };
+        replace(ring, program)?;
+        self.count();
+        self.set_counters(ports.read_one(&self.spec.netns, self.spec.index));
+        self.sampling
+            .change(one_in, self.counted(), self.account.filtered);
+        self.stepped = true;
+        Ok(())
+    }
+
+    fn counted(&self) -> Counted {
+        Counted {
+            seen: self.account.port.map(|(packets, _)| packets),
+            accepted: self.account.accepted,
+        }
+    }
+
     /// Let nothing more in.
     pub fn close_intake(&mut self, ports: &mut Ports) {
         self.look_for_device();
         if let Some(ring) = &self.ring {
             let _ = ring.set_filter(&[PASS_NOTHING]); // fails only when memory is out: then more is read
                                                       // What the port counts and what we hear should end together.
+            if self.stepped {
+                self.count();
+            }
             self.set_counters(ports.read_one(&self.spec.netns, self.spec.index));
         }
     }
@@ -354,6 +398,23 @@ impl Source {
             (Some(before), Some(now)) => Some(between(before, now)),
             _ => None,
         };
+        if self.stepped {
+            let (now, filtered) = (self.counted(), self.account.filtered);
+            self.account.governed = self.sampling.left_out(now, filtered);
+            self.account.governed_estimated = self.sampling.is_estimated(now, filtered);
+        }
+    }
+}
+
+/// Replace a filter. While it does, the kernel holds both, and where it has no room for that, nothing passes
+/// for the moment between them.
+fn replace(ring: &Ring, program: &[Instruction]) -> io::Result<()> {
+    match ring.set_filter(program) {
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+            ring.set_filter(&[PASS_NOTHING])?;
+            ring.set_filter(program)
+        }
+        result => result,
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::{Index, IndexMut};
 
 use crate::account::SourceAccount;
 use crate::geometry::SMALL;
+use crate::govern::Step;
 use crate::order::Order;
 use crate::parallel::parallel;
 use crate::ports::Ports;
@@ -88,6 +89,18 @@ impl Sources {
         pressed.map(Source::latest).max()
     }
 
+    /// Do as a step says; how many sources could not.
+    pub fn step(&mut self, step: &Step) -> usize {
+        let mut refused = 0;
+        for (source, (program, one_in)) in self.all.iter_mut().zip(&step.filters) {
+            if !program.is_empty() {
+                let done = source.step(program, *one_in, &mut self.ports);
+                refused += usize::from(done.is_err());
+            }
+        }
+        refused
+    }
+
     /// Let nothing more in.
     pub fn close_intake(&mut self) {
         for source in &mut self.all {
@@ -112,6 +125,7 @@ impl Sources {
 
     /// Read the ports' own counters.
     pub fn refresh(&mut self) {
+        self.count(); // what is left out by sampling is the difference of both
         self.ports.refresh(&mut self.all);
     }
 

@@ -10,6 +10,7 @@ use crate::collect::Session;
 use crate::compose::Composer;
 use crate::destination::Failure;
 use crate::engine::{Limits, Shared};
+use crate::govern::Remarks;
 use crate::order::{Order, Place};
 use crate::out::Out;
 use crate::pcapng::{packet_size, Statistics};
@@ -64,6 +65,10 @@ pub(crate) struct Worker {
     /// Packets came since the thread slept.
     busy: bool,
     written: u64,
+    remarks: Remarks,
+    stuck: u64,
+    /// Nanoseconds of a processor; 0 until the thread runs.
+    cpu: u64,
     started: Instant,
     deadline: Option<Instant>,
     /// `started` as nanoseconds since the epoch.
@@ -98,6 +103,9 @@ impl Worker {
             ending: None,
             busy: false,
             written: 0,
+            remarks: Remarks::default(),
+            stuck: 0,
+            cpu: 0,
             started: now,
             deadline: deadline(now, limits.seconds),
             began: clock(),
@@ -130,6 +138,7 @@ impl Worker {
             if !came {
                 self.flush();
             }
+            self.take_steps();
             self.check_limits();
             self.tend();
             if self.is_drained() {
@@ -194,7 +203,8 @@ impl Worker {
             return Some("count");
         }
         let (limit, sink) = (self.limits.bytes, self.out.stream()?);
-        let after = sink.size() + packet_size(captured) as u64 + sink.trailer_room();
+        let after =
+            sink.size() + packet_size(captured) as u64 + sink.trailer_room() + self.remarks.room();
         (limit > 0 && after > limit).then_some("size")
     }
 
@@ -204,16 +214,21 @@ impl Worker {
             self.sources[place.source].account.engine_dropped += 1; // the kernel wrote what makes no sense
             return;
         };
+        let (time, mut comment) = (frame.time, String::new());
+        if !self.remarks.is_empty() {
+            comment = self.remarks.due(time);
+        }
         let written = self
             .composer
-            .pass(place.source, source, &frame, &mut self.out);
+            .pass(place.source, source, &frame, &comment, &mut self.out);
         let source = &mut self.sources[place.source];
         let Some(written) = written else {
             source.account.refused += 1;
+            self.remarks.put_back(time, comment);
             return;
         };
         source.told();
-        source.account.wrote(&written);
+        source.wrote(&written);
         self.written += 1;
         if self.out.is_full() {
             self.flush();
@@ -272,6 +287,17 @@ impl Worker {
         if let Some(Err(failure)) = self.out.stream().map(|sink| sink.rotate(&trailer, clock())) {
             self.fail(&failure);
         }
+        self.remarks.repeat(self.began);
+    }
+
+    /// Step down or up, as far as that was asked for.
+    fn take_steps(&mut self) {
+        for step in self.shared.take_steps() {
+            if self.ending.is_none() {
+                self.stuck += self.sources.step(&step) as u64;
+            }
+            self.remarks.note(clock(), &step);
+        }
     }
 
     fn check_limits(&mut self) {
@@ -279,7 +305,13 @@ impl Worker {
             return;
         }
         if self.shared.is_stopping() {
-            self.end("stopped", Fate::Write);
+            let reason = self.shared.reason();
+            let reason = if reason.is_empty() {
+                "stopped"
+            } else {
+                &reason
+            };
+            self.end(reason, Fate::Write);
         } else if deadline(self.started, self.limits.seconds)
             .is_some_and(|end| Instant::now() >= end)
         {
@@ -320,6 +352,7 @@ impl Worker {
     /// Complete the file; why the capture ended.
     fn finish(&mut self) -> String {
         self.flush();
+        self.take_steps();
         let trailer = self.statistics();
         if let Err(failure) = self.out.finish(&trailer, &|| true) {
             if self.fate != Fate::Lose {
@@ -341,6 +374,7 @@ impl Worker {
         }
         if self.published.elapsed() >= PUBLISH {
             self.sources.count();
+            self.cpu = cpu_time();
             self.publish("");
         }
     }
@@ -372,8 +406,16 @@ impl Worker {
         }
     }
 
-    fn statistics(&self) -> Vec<Statistics> {
+    fn statistics(&mut self) -> Vec<Statistics> {
         let now = clock();
+        let unsaid = match self.ending {
+            Some(_) => self.remarks.due(u64::MAX).replace('\n', "; "),
+            None => String::new(),
+        };
+        let said = |ledger: String| match unsaid.as_str() {
+            "" => ledger,
+            text => format!("{ledger}; {text}"),
+        };
         let of = |(interface, source): (u32, &Source)| Statistics {
             interface,
             time: now,
@@ -383,7 +425,7 @@ impl Worker {
             accepted: source.account.accepted,
             os_dropped: source.account.kernel_dropped,
             delivered: source.account.written,
-            comment: source.account.ledger(),
+            comment: said(source.account.ledger()),
         };
         let sessions = &self.composer.sessions;
         let mirrors = sessions.statistics(self.sources.len(), self.began, now);
@@ -403,6 +445,8 @@ impl Worker {
             file_bytes,
             files,
             reordered: self.order.reordered(),
+            cpu: self.cpu,
+            stuck: self.stuck,
             ended: ended.to_owned(),
             elapsed: self.started.elapsed().as_nanos() as u64,
         });
@@ -418,6 +462,12 @@ fn deadline(started: Instant, seconds: f64) -> Option<Instant> {
 /// How long the thread may sleep while packets come into rings of so many bytes.
 fn nap(ring: u64) -> Duration {
     Duration::from_nanos(ring / 4 / FILLED).clamp(SHORTEST_NAP, NAP)
+}
+
+/// Nanoseconds that this thread has had of a processor.
+fn cpu_time() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).map_or(0, |time| time.as_nanos() as u64)
 }
 
 /// Nanoseconds since the epoch.

@@ -14,6 +14,7 @@ use tapwright_core::collect::Session;
 use tapwright_core::decap::Options;
 use tapwright_core::destination::Creation;
 use tapwright_core::engine::{Engine as CoreEngine, Limits, OpenError};
+use tapwright_core::govern::Step;
 use tapwright_core::out::Output;
 use tapwright_core::pcapng::{Interface, Section, ETHERNET};
 use tapwright_core::ring::{duplicate, Instruction};
@@ -116,11 +117,6 @@ fn spec(request: SourceRequest, snaplen: u32, os: &str) -> PyResult<Spec> {
 
 /// Packed `struct sock_filter`s; none keeps everything.
 fn program(bytes: &[u8], snaplen: u32) -> PyResult<Vec<Instruction>> {
-    if bytes.len() % 8 != 0 {
-        return Err(PyValueError::new_err(
-            "a program is made of 8 byte instructions",
-        ));
-    }
     if bytes.is_empty() {
         return Ok(vec![Instruction {
             code: 6,
@@ -128,6 +124,15 @@ fn program(bytes: &[u8], snaplen: u32) -> PyResult<Vec<Instruction>> {
             jf: 0,
             k: snaplen,
         }]);
+    }
+    unpacked(bytes)
+}
+
+fn unpacked(bytes: &[u8]) -> PyResult<Vec<Instruction>> {
+    if bytes.len() % 8 != 0 {
+        return Err(PyValueError::new_err(
+            "a program is made of 8 byte instructions",
+        ));
     }
     let one = |raw: &[u8]| Instruction {
         code: u16::from_ne_bytes([raw[0], raw[1]]),
@@ -275,12 +280,28 @@ impl SourceStats {
         self.0.wrapped
     }
     #[getter]
+    fn governed(&self) -> u64 {
+        self.0.governed
+    }
+    #[getter]
+    fn governed_estimated(&self) -> bool {
+        self.0.governed_estimated
+    }
+    #[getter]
+    fn cut(&self) -> u64 {
+        self.0.cut
+    }
+    #[getter]
     fn written(&self) -> u64 {
         self.0.written
     }
     #[getter]
     fn written_bytes(&self) -> u64 {
         self.0.written_bytes
+    }
+    #[getter]
+    fn whole_bytes(&self) -> u64 {
+        self.0.whole_bytes
     }
     #[getter]
     fn wire_bytes(&self) -> u64 {
@@ -377,6 +398,14 @@ impl EngineStats {
     #[getter]
     fn reordered(&self) -> u64 {
         self.0.reordered
+    }
+    #[getter]
+    fn cpu(&self) -> f64 {
+        Duration::from_nanos(self.0.cpu).as_secs_f64()
+    }
+    #[getter]
+    fn stuck(&self) -> u64 {
+        self.0.stuck
     }
     #[getter]
     fn running(&self) -> bool {
@@ -501,8 +530,26 @@ impl Engine {
         Ok(self.0.start()?)
     }
 
-    fn stop(&self) {
-        self.0.stop();
+    #[pyo3(signature = (reason=""))]
+    fn stop(&self, reason: &str) {
+        self.0.stop_because(reason);
+    }
+
+    #[allow(clippy::needless_pass_by_value)] // what Python hands over is ours
+    fn step(&self, filters: Vec<(Vec<u8>, u32)>, lowered: bool, remark: String) -> PyResult<()> {
+        if filters.iter().any(|(_, one_in)| *one_in == 0) {
+            return Err(PyValueError::new_err("one packet in 0 cannot be kept"));
+        }
+        let filters: Vec<_> = filters
+            .iter()
+            .map(|(program, one_in)| Ok((unpacked(program)?, *one_in)))
+            .collect::<PyResult<_>>()?;
+        self.0.step(Step {
+            filters,
+            lowered,
+            remark,
+        });
+        Ok(())
     }
 
     #[pyo3(signature = (timeout=None))]

@@ -112,6 +112,15 @@ def owner(environment: Mapping[str, str] | None = None) -> tuple[int, int] | Non
     return int(uid), int(gid)
 
 
+def disk_of(path: str) -> tuple[int, int] | None:
+    """Bytes free for us on the disk that holds `path`, and its size; None where that cannot be told."""
+    try:
+        found = os.statvfs(Path(path).parent)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+
+
 def free_bytes(path: str) -> int:
     """Bytes free for us on the file system that will hold `path`.  Raises UsageError where its folder is not there."""
     try:

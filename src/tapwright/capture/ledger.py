@@ -1,7 +1,7 @@
 """The ledger: where every packet went, and proof that the sum is right.
 
-Per source: seen by the port = filtered out + dropped by the kernel + dropped by us
-+ over the limit + written + unaccounted.  Two accounts that know nothing of each other
+Per source: seen by the port = filtered out + left out when stepped down + dropped by the
+kernel + dropped by us + over the limit + written + unaccounted.  Two accounts that know nothing of each other
 meet here: the device's own counters, and the packet socket's.  Where they differ the
 difference is shown, never hidden.
 """
@@ -35,6 +35,12 @@ class Counts(Protocol):
     @property
     def wrapped(self) -> int: ...
     @property
+    def governed(self) -> int: ...
+    @property
+    def governed_estimated(self) -> bool: ...
+    @property
+    def cut(self) -> int: ...
+    @property
     def written(self) -> int: ...
     @property
     def ended(self) -> str: ...
@@ -62,6 +68,13 @@ class Entry:
     at_least: bool = False
     """The device's counters could not be read in the end, as it was gone: `seen` and `filtered` are no less than this.
     `seen` is then their last reading, or what the socket accepted where that is more."""
+
+    governed: int = 0
+    """Left out because the capture had stepped down to a sample."""
+    governed_estimated: bool = False
+    """Nobody counted them: they are computed from those that were kept."""
+    cut: int = 0
+    """Of those written, cut shorter than was asked for, because the capture had stepped down."""
 
     @property
     def lost(self) -> int:
@@ -101,8 +114,9 @@ class Ledger:
 
     @property
     def complete(self) -> bool:
-        """True when no wanted packet is known to be missing."""
-        return not self.total.lost and not any(entry.ended for entry in self.entries)
+        """True when no wanted packet is known to be missing, or a part of one."""
+        total = self.total
+        return not (total.lost or total.governed or total.cut) and not any(entry.ended for entry in self.entries)
 
 
 def ledger(
@@ -119,8 +133,9 @@ def ledger(
 
 def _entry(source: Counts, *, filtered: bool, last: int) -> Entry:
     gone = source.port_packets is None
-    seen = max(last, source.accepted) if source.port_packets is None else source.port_packets
-    refused = max(0, seen - source.accepted) + source.refused if filtered else 0
+    least = max(last, source.accepted + source.governed)
+    seen = least if source.port_packets is None else source.port_packets
+    refused = max(0, seen - source.accepted - source.governed) + source.refused if filtered else 0
     kept = source.kernel_dropped + source.engine_dropped + source.beyond_limit + source.written
     return Entry(
         source.name,
@@ -130,10 +145,13 @@ def _entry(source: Counts, *, filtered: bool, last: int) -> Entry:
         source.engine_dropped,
         source.beyond_limit,
         source.written,
-        seen - refused - kept,
+        seen - refused - source.governed - kept,
         source.ended,
         source.wrapped,
         gone,
+        source.governed,
+        source.governed_estimated,
+        source.cut,
     )
 
 
@@ -149,24 +167,31 @@ def _total(entries: Sequence[Entry]) -> Entry:
         sum(entry.unaccounted for entry in entries),
         wrapped=sum(entry.wrapped for entry in entries),
         at_least=any(entry.at_least for entry in entries),
+        governed=sum(entry.governed for entry in entries),
+        governed_estimated=any(entry.governed_estimated for entry in entries),
+        cut=sum(entry.cut for entry in entries),
     )
 
 
 _HEADER = (
-    ("", "", "filtered", "kernel", "our", "over", "", ""),
-    ("", "seen", "out", "drop", "drop", "limit", "written", ""),
+    ("", "", "filtered", "stepped", "kernel", "our", "over", "", ""),
+    ("", "seen", "out", "down", "drop", "drop", "limit", "written", ""),
 )
 """On two lines, so that names of twenty letters and figures of millions fit into 80 columns."""
+_STEPPED = 3
+"""The column that is shown only where there is something in it."""
 
 
 def render(book: Ledger) -> str:
     """The ledger as an aligned table for a person; long names are cut, else they are as given (make them printable)."""
     shown = (*book.entries, book.total) if len(book.entries) > 1 else book.entries
     rows = [*_HEADER, *(_row(entry, filtered=book.filtered_by != "none") for entry in shown)]
-    widths = [max(columns(row[i]) for row in rows) for i in range(len(_HEADER[0]))]
+    if not book.total.governed:
+        rows = [(*row[:_STEPPED], *row[_STEPPED + 1 :]) for row in rows]
+    widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
     notes = {e.verdict: e.explanation for e in book.entries if e.explanation}
     lines = (_line(row, widths) for row in rows)
-    return "\n".join((*lines, *(f"{verdict}: {why}" for verdict, why in notes.items()), *_wrapped(book)))
+    return "\n".join((*lines, *(f"{verdict}: {why}" for verdict, why in notes.items()), *_wrapped(book), *_cut(book)))
 
 
 def _wrapped(book: Ledger) -> Iterator[str]:
@@ -175,11 +200,19 @@ def _wrapped(book: Ledger) -> Iterator[str]:
             yield f"{entry.name}: {entry.wrapped:,} packets could not be unwrapped and are written as they came"
 
 
+def _cut(book: Ledger) -> Iterator[str]:
+    if book.total.governed_estimated:
+        yield "about: nobody counts what is left out in front of a filter; it is computed from what was kept"
+    if book.total.cut:
+        yield f"stepped down: {book.total.cut:,} of the packets written are cut short, to spare the host"
+
+
 def _row(entry: Entry, *, filtered: bool) -> tuple[str, ...]:
     least = "at least " if entry.at_least else ""
     figures = (
         f"{least}{entry.seen:,}",
         f"{least if filtered else ''}{entry.filtered:,}",
+        f"{'about ' if entry.governed_estimated else ''}{entry.governed:,}",
         *(f"{n:,}" for n in (entry.kernel_dropped, entry.engine_dropped, entry.beyond_limit, entry.written)),
     )
     verdict = f"{entry.verdict}; {entry.ended}" if entry.ended else entry.verdict

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tapwright.cli.common import interruptible, is_terminal, json_option, show_warnings, warn
+from tapwright.cli.governor import governor_options, policy_of
 from tapwright.cli.progress import Goals
 from tapwright.cli.running import follow, output, stoppable
 from tapwright.cli.wish import wish_of, wish_options
@@ -24,13 +25,16 @@ Examples:
   tapwright capture db-3 -f 'tcp port 5432 and vm web-1'
   tapwright capture web-1 --ring 100Mx10         the newest gigabyte, for as long as it takes
   tapwright capture web-1 -w - | wireshark -k -i -
+  tapwright capture --show-limits                what it may take of this host, and what is measured now
+  tapwright capture web-1 --governor rate=2G,cpu=50%
 
 Nothing on the host is changed, unless a port can only be seen by a mirror (`tapwright
 plan` says so); that is closed at the end. The summary says where every packet went.
 
 A VM that cannot be read, or goes away, is named before the start and in the
 summary, and the others are captured: exit code 0. It is 7 (4 without privilege)
-where none can be read, and 7 where wanted packets were lost."""
+where none can be read, and 7 where wanted packets were lost, or left out to spare
+the host; that a capture steps down is said at once, in the summary and the file."""
 
 _MOST = 10
 """Lines about VMs that will be missing."""
@@ -40,8 +44,9 @@ _MOST = 10
 @wish_options
 @click.option("-w", "--write", "path", default="", metavar="FILE|-", help="Output; default: a file named after the VM.")
 @click.option("--force", is_flag=True, help="Overwrite the output file.")
+@governor_options
 @json_option
-def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
+def capture(path: str, force: bool, governor: str | None, as_json: bool, **options: Any) -> None:
     """Capture the packets of VM... (names, ids, VM/nic or patterns) into one pcapng file.
 
     A pattern is held against names, and where no name matches against ids, then VM/nic.
@@ -49,7 +54,7 @@ def capture(path: str, force: bool, as_json: bool, **options: Any) -> None:
     from tapwright.capture.files import default_name, destination
     from tapwright.control.prepare import left_out, prepare, start
 
-    wish = wish_of(options, overwrite=force)
+    wish = wish_of(options, overwrite=force, governor=policy_of(governor))
     out = destination(path or default_name(wish.vms, datetime.now()), force=force, ring=wish.ring is not None)
     prepared = interruptible(lambda: prepare(wish))
     show_warnings(prepared.plan.warnings)

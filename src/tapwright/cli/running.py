@@ -63,8 +63,15 @@ def stoppable() -> Iterator[Stop]:
 
 def follow(running: Capture, goals: Goals) -> None:
     """Show the progress line until the capture has ended."""
-    progress = ProgressLine(goals)
-    while not running.wait(0.25):
+    progress, told = ProgressLine(goals), 0
+    while True:
+        ended = running.wait(0.25)
+        for step in running.steps[told:]:
+            progress.clear()
+            warn(step.text)
+            told += 1
+        if ended:
+            break
         if progress.enabled:
             progress.show(_reading(running))
     progress.clear()

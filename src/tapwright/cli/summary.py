@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,17 @@ from tapwright.errors import CaptureError
 from tapwright.text import printable
 from tapwright.units import format_count, format_duration, format_size
 
+_MOST_STEPS = 10
+"""Of the governor's, the newest."""
 _FAILED = {
     "disk full": "the disk is full; the file is valid up to there",
     "all sources gone": "every vNIC that was captured is gone",
+    "governor": "stopped to spare the host; the file is valid up to there",
 }
 _HINTS = {
     "disk full": "make room, keep less of each packet (-s 96), filter (-f), or use a ring of files (--ring 100Mx10)",
     "all sources gone": "see what is there now: tapwright ls",
+    "governor": "filter (-f), keep less of each packet (-s 96), or allow more: --governor KEY=VALUE or off",
 }
 
 
@@ -32,10 +37,11 @@ def show(capture: Capture, out: Destination, *, as_json: bool, err: bool) -> Non
     """Print the summary, as text for a person or as one JSON object."""
     stats, book, missing = capture.stats, capture.ledger, (*capture.unseen, *capture.absent)
     if as_json:
-        emit_json(as_data(stats, book, out, missing), err=err)
+        emit_json(as_data(stats, book, out, missing) | {"governor": governed(capture)}, err=err)
         return
     headline = _headline(stats, book, out, missing)
-    for line in (headline, printable_lines(render(book)), *(next_step(stats, out) or nothing_written(book))):
+    steps = (f"{_clock(step.time)} {step.text}" for step in capture.steps[-_MOST_STEPS:])
+    for line in (headline, printable_lines(render(book)), *steps, *(next_step(stats, out) or nothing_written(book))):
         click.echo(line, err=err)
 
 
@@ -52,6 +58,28 @@ def as_data(stats: EngineStats, book: Ledger, out: Destination, missing: Sequenc
         "reordered": stats.reordered,
         "ledger": book,
     }
+
+
+def governed(capture: Capture) -> dict[str, Any] | None:
+    """What the governor may take and did; None where there is none."""
+    governor = capture.governor
+    if governor is None:
+        return None
+    steps = [
+        {"time": step.time, "from": str(step.before), "to": str(step.after), "reason": step.reason}
+        for step in governor.decisions
+    ]
+    return {
+        "limits": governor.policy,
+        "unknown": governor.latest.unknown,
+        "level": str(governor.level),
+        "steps": steps,
+        "failed": capture.stats.stuck,
+    }
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%H:%M:%S}"
 
 
 def printable_lines(text: str) -> str:
@@ -78,11 +106,22 @@ def _verdict(book: Ledger) -> str:
         return f"ended when its reader went away ({format_count(book.total.lost)} packets were still on their way)"
     if book.total.lost:
         return f"INCOMPLETE: {format_count(book.total.lost)} packets lost"
+    if less := _less(book):
+        return f"STEPPED DOWN to spare the host: {less}"
     if not book.complete:
         return "complete until a vNIC went away"
     if _too_large(book):
         return "nothing fitted into --max-size"
     return "complete"
+
+
+def _less(book: Ledger) -> str:
+    """What is not as it was asked for, since the governor stepped down; "" where all is."""
+    total = book.total
+    about = "about " if total.governed_estimated else ""
+    left_out = f"{about}{format_count(total.governed)} packets left out" if total.governed else ""
+    cut = f"{format_count(total.cut)} cut short" if total.cut else ""
+    return ", ".join(text for text in (left_out, cut) if text)
 
 
 def _too_large(book: Ledger) -> bool:
@@ -122,6 +161,11 @@ def outcome(book: Ledger) -> None:
         raise CaptureError(message, _HINTS[book.ended])
     if book.ended.startswith("error"):
         raise CaptureError(f"the capture ended: {book.ended.removeprefix('error: ')}")
+    if book.total.governed:
+        raise CaptureError(
+            f"{format_count(book.total.governed)} wanted packets were left out to spare the host",
+            "filter (-f), keep less of each packet (-s 96), or allow more: --governor KEY=VALUE or off",
+        )
     if book.total.lost and book.ended != "output gone":
         raise CaptureError(
             f"{format_count(book.total.lost)} wanted packets are not in the file",

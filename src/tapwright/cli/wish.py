@@ -12,6 +12,7 @@ from tapwright.cli.common import complete_vm
 from tapwright.cli.parameters import DURATION, RING, SIZE
 
 if TYPE_CHECKING:
+    from tapwright.capture.policy import Policy
     from tapwright.control.wish import Wish
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -45,7 +46,7 @@ def wish_options(command: Command) -> Command:
     return command
 
 
-def wish_of(options: dict[str, Any], *, overwrite: bool = False) -> Wish:
+def wish_of(options: dict[str, Any], *, overwrite: bool = False, governor: Policy | None = None) -> Wish:
     """The `control.wish.Wish` of these options."""
     from tapwright.control.wish import Wish
     from tapwright.plan.points import PointKind
@@ -65,4 +66,5 @@ def wish_of(options: dict[str, Any], *, overwrite: bool = False) -> Wish:
         outer_filter=options["outer_filter"],
         keep_outer=options["keep_outer"],
         filter_in_engine=options["filter_in_engine"],
+        governor=governor,
     )

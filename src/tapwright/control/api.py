@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from tapwright import config as configuration
+from tapwright.capture.policy import parse_policy
 from tapwright.capture.request import DEFAULT_SNAPLEN
 from tapwright.config import Config
 from tapwright.control.capture import Capture
@@ -34,6 +36,7 @@ def open_capture(
     outer_filter: str = "",
     keep_outer: bool = False,
     filter_in_engine: bool = False,
+    governor: str = "",
     topology: Topology | None = None,
     config: Config | None = None,
 ) -> Capture:
@@ -44,6 +47,8 @@ def open_capture(
     limits of 0 are none; `buffer` is the kernel ring memory in bytes, 0 for the configured one.
     `point` is ``device``, ``uplink``, ``mirror`` or ``guest``, "" the best that can be read; what follows it is for
     the uplink (docs/points.md).  A mirror is closed when the capture has ended.
+    `governor` is what the capture may take of the host before it steps down (docs/governor.md): ``default``, ``off``
+    or ``rate=2G,cpu=50%``, "" the configured one; `Capture.steps` tells what it did.
 
     Raises NotFound, FilterError (with the position), PrivilegeError, MissingDependency,
     UsageError when the file exists and `overwrite` is not set or the request cannot mean anything,
@@ -52,6 +57,7 @@ def open_capture(
     """
     if path and fd >= 0:
         raise UsageError("packets go to a path or to a descriptor, not to both")
+    config = config or configuration.load()
     wish = Wish(
         vms=_names(vms),
         filter=filter,
@@ -67,6 +73,7 @@ def open_capture(
         outer_filter=outer_filter,
         keep_outer=keep_outer,
         filter_in_engine=filter_in_engine,
+        governor=parse_policy(governor or config.governor),
     )
     return start(prepare(wish, config, topology), path=os.fspath(path), fd=fd)
 

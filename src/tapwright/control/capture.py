@@ -12,9 +12,13 @@ from pathlib import Path
 from types import TracebackType
 
 from tapwright import _core
+from tapwright.capture.governor import Decision, Level, ladder
 from tapwright.capture.ledger import Ledger, ledger
+from tapwright.capture.level import filters
+from tapwright.capture.policy import Policy
 from tapwright.capture.request import Limits, Output, Section, Source
 from tapwright.capture.size import check
+from tapwright.control.governor import GovernedCapture, Governor, watch
 from tapwright.errors import CaptureError, PrivilegeError, TapwrightError, UsageError
 
 _CAPABILITY_HINT = (
@@ -42,7 +46,9 @@ class Capture:
         *,
         filtered_by: str = "kernel",
         unseen: tuple[str, ...] = (),
+        policy: Policy | None = None,
     ) -> None:
+        """`policy` is what it may take of the host; without one it takes what it needs."""
         self._filtered_by = filtered_by
         check(sources, section, output, limits)
         self._engine, self.sources = _open_present(tuple(sources), section, output, limits)
@@ -55,7 +61,10 @@ class Capture:
         self._closing = ExitStack()
         self._ports: dict[int, int] = {}
         """What each source's port had counted when it was last read."""
+        self._snaplen = limits.snaplen
         self._engine.start()
+        self.governor = self._governed(policy, output.path) if policy else None
+        """What steps it down for the sake of the host; None where nothing does."""
 
     def __enter__(self) -> Capture:
         return self
@@ -83,6 +92,29 @@ class Capture:
             self._closing.close()
         except TapwrightError as error:
             self.left = error.line
+
+    def _governed(self, policy: Policy, path: str) -> Governor:
+        ports = [(source.netns, source.index) for source in self.sources]
+        governed = GovernedCapture(self._engine, ports, path, self.step)
+        cuts = any(not source.judge for source in self.sources)
+        governor = Governor(policy, governed, ladder(self._snaplen, cuts=cuts))
+        watch(governor, self._engine.wait)
+        return governor
+
+    @property
+    def steps(self) -> tuple[Decision, ...]:
+        """Every step down or up that the governor has made."""
+        return self.governor.decisions if self.governor else ()
+
+    def step(self, decision: Decision) -> None:
+        """Keep as much as the decision says, from a moment from now on; the file tells of it."""
+        after, remark = decision.after, f"tapwright {decision.text}"
+        if after is Level.STOPPED:
+            self._engine.step([], lowered=True, remark=remark)
+            self._engine.stop(reason="governor")
+            return
+        wanted = filters(self.sources, after, self._snaplen)
+        self._engine.step(wanted, lowered=after is not Level.FULL, remark=remark)
 
     def stop(self) -> None:
         """Ask it to end.  What the kernel holds already is still written.  Returns at once."""

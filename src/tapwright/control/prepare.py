@@ -164,6 +164,7 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
             prepared.limits,
             filtered_by=_filtered_by(prepared.filters),
             unseen=tuple(map(_name, prepared.plan.unseen)),
+            policy=prepared.wish.governor,
         )
         capture.keep(stack.pop_all(), found.running.stopped if found.running else None)
     return capture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tapwright.capture.policy import DEFAULT, Policy
 from tapwright.capture.request import DEFAULT_SNAPLEN
 from tapwright.plan.points import PointKind
 
@@ -35,3 +36,5 @@ class Wish:
     """At an uplink: write the packets wrapped."""
     filter_in_engine: bool = False
     """At an uplink: a filter too long for the kernel may be finished by the engine."""
+    governor: Policy | None = DEFAULT
+    """What it may take of the host before it steps down; None is no limit."""

@@ -1,0 +1,340 @@
+"""What capturing costs the VMs: throughput and latency of two VMs that talk while something listens.
+
+    python bench/cost_for_vms.py [--rounds 5] [--seconds 6]
+
+Two namespaces on a Linux bridge, and the same on Open vSwitch (userspace datapath) where it is installed. In every
+round each way of listening has its turn, between two rounds without any; figures are ratios to what the same round
+reached with nobody listening, and medians over the rounds.
+
+    throughput   one iperf3 TCP stream for --seconds, as fast as it goes: on two cores the VMs and whoever captures
+                 want more than there is, which is the overload the governor is for. Its first moments, before the
+                 governor has stepped down, count as well
+    latency      round trips of ping, 500 of them, one every 2 ms, with nothing else going on: median and 99th of 100
+
+Captures go into a ring of two files of 256 MB on tmpfs. What the governor did is shown below. All run in a session
+with the highest ordinary priority, so that others on the machine disturb less. Needs root, iperf3 and ping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TAPWRIGHT = [sys.executable, "-m", "tapwright"]
+PINGS = 500
+_SETTLE = 0.7
+GOAL = 0.95
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Two VMs that reach each other: namespaces, devices ``vnet1`` and ``vnet2`` in `host`."""
+
+    kind: str
+    host: str
+    vms: tuple[str, str]
+    folder: Path
+    env: dict[str, str]
+
+    def inside(self, netns: str, *argv: str) -> list[str]:
+        return ["nice", "-n", "-20", "ip", "netns", "exec", netns, *argv]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to listen: its command in the host's namespace; None is nobody."""
+
+    name: str
+    command: Callable[[Lab], Sequence[str]] | None
+    kinds: tuple[str, ...] = ("bridge", "ovs")
+    governed: bool = False
+
+
+def capture(*options: str) -> Callable[[Lab], Sequence[str]]:
+    def argv(lab: Lab) -> Sequence[str]:
+        out = str(lab.folder / "us.pcapng")
+        return [*TAPWRIGHT, "capture", lab.vms[0], "--ring", "256Mx2", "-w", out, "--json", *options]
+
+    return argv
+
+
+def tcpdump(lab: Lab) -> Sequence[str]:
+    out = str(lab.folder / "tcpdump.pcap")
+    return ["tcpdump", "-Z", "root", "-B", "65536", "-C", "256", "-W", "2", "-ni", "vnet1", "-w", out]
+
+
+def ovs_tcpdump(lab: Lab) -> Sequence[str]:
+    out = str(lab.folder / "ovs-tcpdump.pcap")
+    socket = f"unix:{lab.folder}/db.sock"
+    rest = ["-B", "65536", "-C", "256", "-W", "2", "-n", "-w", out]
+    return ["ovs-tcpdump", "--db-sock", socket, "-i", "vnet1", "-Z", "root", *rest]
+
+
+WAYS = (
+    Way("nobody", None),
+    Way("tapwright, governor off", capture("--governor", "off")),
+    Way("tapwright (governor on)", capture(), governed=True),
+    Way("tapwright -s 96", capture("-s", "96", "--governor", "off")),
+    Way("tapwright -f, no match", capture("-f", "udp port 9", "--governor", "off")),
+    Way("tcpdump", tcpdump),
+    Way("ovs-tcpdump", ovs_tcpdump, ("ovs",)),
+)
+
+
+@dataclass
+class Result:
+    """What one way cost, round by round, as ratios to nobody."""
+
+    throughput: list[float] = field(default_factory=list)
+    median: list[float] = field(default_factory=list)
+    slowest: list[float] = field(default_factory=list)
+    bits: list[float] = field(default_factory=list)
+    steps: list[str] = field(default_factory=list)
+
+
+def bridge(_: ExitStack, lab: Lab) -> None:
+    _run("ip", "-n", lab.host, "link", "add", "br0", "type", "bridge")
+    _run("ip", "-n", lab.host, "link", "set", "br0", "up")
+    for number in (1, 2):
+        _plug(lab, number)
+        _run("ip", "-n", lab.host, "link", "set", f"vnet{number}", "master", "br0")
+
+
+def ovs(stack: ExitStack, lab: Lab) -> None:
+    folder = str(lab.folder)
+    lab.env.update(dict.fromkeys(("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"), folder))
+    lab.env["TAPWRIGHT_OVSDB"] = f"unix:{folder}/db.sock"
+    schema = "/usr/share/openvswitch/vswitch.ovsschema"
+    _run("ovsdb-tool", "create", f"{folder}/conf.db", schema, env=lab.env)
+    daemons = (
+        ["ovsdb-server", f"{folder}/conf.db", f"--remote=punix:{folder}/db.sock"],
+        ["ovs-vswitchd", f"unix:{folder}/db.sock"],
+    )
+    for argv in daemons:
+        inside = lab.inside(lab.host, *argv, "-vconsole:off", f"--pidfile={folder}/{argv[0]}.pid")
+        stack.enter_context(_background(inside, lab.env))
+        _until(lambda name=argv[0]: (lab.folder / f"{name}.pid").exists())
+        if argv[0] == "ovsdb-server":
+            _vsctl(lab, "--no-wait", "init")
+    _vsctl(lab, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
+    for number in (1, 2):
+        _plug(lab, number)
+        for netns, device in ((lab.host, f"vnet{number}"), (lab.vms[number - 1], "eth0")):
+            _run("ip", "netns", "exec", netns, "ethtool", "-K", device, "tx", "off")
+        _vsctl(lab, "add-port", "br0", f"vnet{number}")
+
+
+def _vsctl(lab: Lab, *words: str) -> None:
+    _run("ip", "netns", "exec", lab.host, "ovs-vsctl", f"--db=unix:{lab.folder}/db.sock", *words, env=lab.env)
+
+
+def _plug(lab: Lab, number: int) -> None:
+    vm, device = lab.vms[number - 1], f"vnet{number}"
+    _run("ip", "-n", vm, "link", "add", "eth0", "type", "veth", "peer", "name", device, "netns", lab.host)
+    _run("ip", "-n", vm, "addr", "add", f"10.0.0.{number}/24", "dev", "eth0")
+    _run("ip", "-n", vm, "link", "set", "eth0", "up")
+    _run("ip", "-n", lab.host, "link", "set", device, "up")
+
+
+LABS: dict[str, Callable[[ExitStack, Lab], None]] = {"bridge": bridge, "ovs": ovs}
+
+
+@contextmanager
+def built(kind: str) -> Iterator[Lab]:
+    """The lab, gone at the end."""
+    stem = f"twc-{os.getpid()}"
+    folder = Path(tempfile.mkdtemp(prefix="twc-", dir="/dev/shm"))
+    names = [f"{stem}-{end}" for end in ("host", "a", "b")]
+    env = {**os.environ, "TAPWRIGHT_NETNS": f"{stem}-*"}
+    lab = Lab(kind, names[0], (names[1], names[2]), folder, env)
+    try:
+        with ExitStack() as stack:
+            for netns in names:
+                _run("ip", "netns", "add", netns)
+            LABS[kind](stack, lab)
+            server = lab.inside(lab.vms[1], "iperf3", "-s", "-B", "10.0.0.2")
+            stack.enter_context(_background(server, env))
+            _until(lambda: not subprocess.run(_ping(lab, 1), capture_output=True, check=False).returncode)
+            yield lab
+    finally:
+        for netns in names:
+            subprocess.run(["ip", "netns", "del", netns], check=False, capture_output=True)
+        shutil.rmtree(folder)
+
+
+def _run(*argv: str, env: dict[str, str] | None = None) -> None:
+    subprocess.run(argv, check=True, capture_output=True, env=env)
+
+
+def _until(condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise SystemExit("the lab does not come up")
+
+
+@contextmanager
+def _background(argv: Sequence[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@contextmanager
+def listening(lab: Lab, way: Way) -> Iterator[Callable[[], str]]:
+    """While it listens; what it printed can be had afterwards."""
+    said: list[str] = []
+    if way.command is None:
+        yield lambda: ""
+        return
+    process = subprocess.Popen(
+        lab.inside(lab.host, *way.command(lab)),
+        env=lab.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        _until(lambda: process.poll() is not None or _listens(lab))
+        time.sleep(_SETTLE)
+        if process.poll() is not None:
+            raise SystemExit(f"{way.name} ended with {process.returncode}")
+        yield lambda: said[0]
+        process.send_signal(signal.SIGINT)
+        said.append(process.communicate(timeout=60)[0])
+    finally:
+        process.kill()
+        process.wait()
+        for path in lab.folder.glob("*.pcap*"):
+            path.unlink()
+
+
+def _listens(lab: Lab) -> bool:
+    """Whether a packet socket of the host's namespace is bound (its process' namespace, so ask from inside)."""
+    done = subprocess.run(["ip", "netns", "exec", lab.host, "cat", "/proc/net/packet"], capture_output=True, check=True)
+    rows = done.stdout.decode().splitlines()[1:]
+    return any(row.split()[5] == "1" and int(row.split()[4]) > 0 for row in rows)
+
+
+def throughput(lab: Lab, seconds: float) -> float:
+    """Bits a second of one TCP stream, as its receiver has them."""
+    argv = lab.inside(lab.vms[0], "iperf3", "-c", "10.0.0.2", "-t", str(seconds), "-J")
+    for _ in range(5):
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        found = json.loads(done.stdout or "{}")
+        if "end" in found and "sum_received" in found["end"]:
+            return float(found["end"]["sum_received"]["bits_per_second"])
+        time.sleep(0.5)
+    raise SystemExit(f"iperf3: {found.get('error', done.stderr)}")
+
+
+def _ping(lab: Lab, count: int) -> list[str]:
+    return lab.inside(lab.vms[0], "ping", "-n", "-i", "0.002", "-c", str(count), "10.0.0.2")
+
+
+def latency(lab: Lab) -> tuple[float, float]:
+    """Median and 99th of 100 of the round trips, in microseconds."""
+    done = subprocess.run(_ping(lab, PINGS), capture_output=True, text=True, check=True)
+    times = sorted(1000 * float(found) for found in re.findall(r"time=([\d.]+)", done.stdout))
+    return statistics.median(times), times[int(len(times) * 0.99) - 1]
+
+
+def measure(lab: Lab, rounds: int, seconds: float) -> dict[str, Result]:
+    found: defaultdict[str, Result] = defaultdict(Result)
+    for _ in range(rounds):
+        base = (0.0, 0.0, 0.0)
+        for way in (way for way in WAYS if lab.kind in way.kinds):
+            with listening(lab, way) as said:
+                trips = latency(lab)
+                bits = throughput(lab, seconds)
+            base = base if way.command else (bits, *trips)
+            result = found[way.name]
+            result.bits.append(bits)
+            result.throughput.append(bits / base[0])
+            result.median.append(trips[0] / base[1])
+            result.slowest.append(trips[1] / base[2])
+            if way.governed:
+                result.steps.append(_steps(said()))
+    return found
+
+
+def _steps(said: str) -> str:
+    governor = json.loads(said)["governor"]
+    return "; ".join(f"{s['from']} -> {s['to']}: {s['reason']}" for s in governor["steps"]) or "no step"
+
+
+def show(lab: Lab, found: dict[str, Result]) -> bool:
+    print(f"{lab.kind}: two VMs, one TCP stream; ratios to nobody listening, medians (least to most)")
+    print(f"  {'who listens':<26}{'Gbit/s':>8}{'throughput':>24}{'RTT median':>12}{'RTT p99':>10}")
+    for name, result in found.items():
+        ratio = (
+            f"{statistics.median(result.throughput):.2f} ({min(result.throughput):.2f} to {max(result.throughput):.2f})"
+        )
+        trips = [f"{statistics.median(each):.2f}" for each in (result.median, result.slowest)]
+        bits = statistics.median(result.bits) / 1e9
+        print(f"  {name:<26}{bits:>8.2f}{ratio:>24}{trips[0]:>12}{trips[1]:>10}")
+    kept = True
+    for way in WAYS:
+        if way.governed and way.name in found:
+            ratio = statistics.median(found[way.name].throughput)
+            kept = ratio >= GOAL
+            print(f"  VMs keep with the governor on: {ratio:.1%} (goal: {GOAL:.0%}) {'yes' if kept else 'NO'}")
+            for number, text in enumerate(found[way.name].steps, start=1):
+                print(f"    round {number}: {text}")
+    return kept
+
+
+def in_a_session_of_its_own() -> int:
+    """Linux shares the processors among sessions first: this one gets more of them than others on the machine."""
+    with subprocess.Popen([sys.executable, *sys.argv, "--alone"], start_new_session=True) as inside:
+        with suppress(OSError):
+            Path(f"/proc/{inside.pid}/autogroup").write_text("-20")
+        try:
+            return inside.wait()
+        except KeyboardInterrupt:
+            inside.send_signal(signal.SIGINT)
+            raise
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--lab", choices=list(LABS), action="append")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not options.alone:
+        return in_a_session_of_its_own()
+    if absent := [name for name in ("iperf3", "ping", "tcpdump", "ethtool") if not shutil.which(name)]:
+        print(f"not installed: {', '.join(absent)}", file=sys.stderr)
+        return 1
+    good = True
+    for kind in options.lab or LABS:
+        if kind == "ovs" and not shutil.which("ovs-vswitchd"):
+            print("ovs: Open vSwitch is not installed", file=sys.stderr)
+            continue
+        with built(kind) as lab:
+            good &= show(lab, measure(lab, options.rounds, options.seconds))
+    return not good
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,167 @@
+"""The governor at work: looks at the host and at what it governs, and has it step down or up.
+
+What is governed is a `Governed`: a running capture here, a mirror elsewhere. `Governor.tick` is one look; for a
+capture a thread of its own calls it four times a second (`watch`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from tapwright import _core
+from tapwright.adapters import pressure
+from tapwright.capture.files import disk_of
+from tapwright.capture.governor import LADDER, Decision, Level, Readings, Reserve, State, decide
+from tapwright.capture.policy import Policy
+from tapwright.capture.readings import Own, Sample, readings
+
+TICK = 0.25
+"""Seconds between two looks."""
+_WINDOW = 1.0
+"""Seconds that readings are taken over."""
+_LEAST = 0.45
+"""Fewer tell nothing yet."""
+_DROPS_EVERY = 1.0
+_DROPS_SHARE = 50
+"""Reading the ports' counters may take one part in so many of the time."""
+
+
+class Governed(Protocol):
+    """What can do with less."""
+
+    def own(self) -> Own:
+        """What it has done since it began."""
+
+    def dropped(self) -> int | None:
+        """Packets that the ports it looks at have dropped; None where that cannot be read."""
+
+    def space(self) -> tuple[int, int] | None:
+        """Bytes free on the disk it writes to, and that disk's size; None where it writes to none."""
+
+    def apply(self, decision: Decision) -> None:
+        """Do as was decided."""
+
+
+class Governor:
+    """Decides for one `Governed`; not for several threads at once."""
+
+    def __init__(self, policy: Policy, governed: Governed, ladder: Sequence[Level] = LADDER) -> None:
+        self.policy = policy
+        self.decisions: tuple[Decision, ...] = ()
+        """Every step so far."""
+        self.latest = Readings()
+        """What was read last."""
+        self._governed = governed
+        self._reserve = Reserve(policy.free)
+        self._state = State(ladder=tuple(ladder))
+        self._samples: deque[Sample] = deque()
+        self._drops: tuple[float, int | None] = (float("-inf"), None)
+
+    @property
+    def level(self) -> Level:
+        """How much is kept now."""
+        return self._state.level
+
+    def tick(self) -> Decision | None:
+        """Look, decide, and have it done; the decision where there was one."""
+        now = time.monotonic()
+        self._samples.append(self._sample(now))
+        while now - self._samples[0].time > _WINDOW + TICK / 2:
+            self._samples.popleft()
+        if now - self._samples[0].time < _LEAST:
+            return None
+        self.latest = readings(self._samples[0], self._samples[-1])
+        before = self._state.level
+        self._state, step = decide(self.policy, self._state, now, self.latest)
+        return self._do(before, *step) if step else None
+
+    def _do(self, before: Level, after: Level, reason: str) -> Decision:
+        """What was read at the level before says nothing of the next one."""
+        self._samples.clear()
+        decision = Decision(time.time(), before, after, reason)
+        self.decisions += (decision,)
+        self._governed.apply(decision)
+        return decision
+
+    def _sample(self, now: float) -> Sample:
+        space = self._governed.space()
+        free = space[0] - self._reserve.of(space[1]) if space else None
+        return Sample(now, self._governed.own(), pressure.read(), self._dropped(now), free)
+
+    def _dropped(self, now: float) -> int | None:
+        due, count = self._drops
+        if now >= due:
+            count = self._governed.dropped()
+            took = time.monotonic() - now
+            self._drops = (now + max(_DROPS_EVERY, took * _DROPS_SHARE), count)
+        return count
+
+
+class GovernedCapture:
+    """A running engine as the governor sees it."""
+
+    def __init__(self, engine: _core.Engine, ports: Sequence[tuple[str, int]], path: str,
+                 step: Callable[[Decision], None]) -> None:  # fmt: skip
+        """`ports` are (namespace path, ifindex), `path` the file's or ""; `step` does what is decided."""
+        self._engine = engine
+        self._path = path
+        self._step = step
+        by_netns: defaultdict[str, list[int]] = defaultdict(list)
+        for netns, index in dict.fromkeys(ports):
+            by_netns[netns].append(index)
+        self._ports = list(by_netns.items())
+
+    def own(self) -> Own:
+        """The engine's own counts, at most a tenth of a second old."""
+        stats = self._engine.stats()
+        each = stats.sources
+        return Own(
+            stats.elapsed,
+            sum(s.written for s in each),
+            sum(s.written_bytes for s in each),
+            sum(s.whole_bytes for s in each),
+            stats.cpu,
+            stats.file_bytes if self._path else 0,
+        )
+
+    def dropped(self) -> int | None:
+        """By the captured devices, in both directions."""
+        try:
+            found = [each for netns in _core.link_counters(self._ports) for each in netns if each]
+        except OSError:
+            return None
+        return sum(counters[2] + counters[6] for counters in found) if found else None
+
+    def space(self) -> tuple[int, int] | None:
+        """Of the disk that the file is on."""
+        return disk_of(self._path) if self._path else None
+
+    def apply(self, decision: Decision) -> None:
+        """Have the engine do it."""
+        self._step(decision)
+
+
+def watch(governor: Governor, ended: Callable[[float], bool]) -> threading.Thread:
+    """Look again and again in a thread, until `ended`, which waits so many seconds, says so."""
+
+    def run() -> None:
+        while not ended(TICK) and governor.level is not Level.STOPPED:
+            governor.tick()
+
+    thread = threading.Thread(target=run, name="governor", daemon=True)
+    thread.start()
+    return thread
+
+
+def look(path: str, seconds: float = 1.0) -> Readings:
+    """What would be read now, over `seconds`, by a capture that does nothing; `free` is all that is free at `path`."""
+    before = Sample(time.monotonic(), host=pressure.read())
+    time.sleep(seconds)
+    space = disk_of(path)
+    after = Sample(time.monotonic(), host=pressure.read(), free=space[0] if space else None)
+    return replace(readings(before, after), drops=None)
