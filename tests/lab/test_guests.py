@@ -76,7 +76,7 @@ def test_two_commands_take_turns(lab: Lab) -> None:
 def test_a_command_ends_when_nobody_waits_for_it(lab: Lab) -> None:
     with pytest.raises(ProviderError, match="no answer in time"):
         lab.exec("alpha", ["sleep", "4711"], timeout=0.5)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while "4711" in lab.exec("alpha", ["ps"]).stdout:
         assert time.monotonic() < deadline
 
