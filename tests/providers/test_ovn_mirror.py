@@ -122,9 +122,9 @@ def test_ports_of_one_session_share_a_target(lively: Cloud) -> None:
     provider.perform(cache.do)
     assert lively.nbctl("--columns=name", "list", "Mirror").count("name") == 2
     assert [provider.found(step) for step in (web, cache)] == [Finding(Found.THERE)] * 2
+    assert [provider.copied(step) for step in (web, cache)] == [None, None]
     provider.perform(cache.undo)
     assert provider.found(cache) == Finding(Found.ABSENT)
-    lively.nbctl("--wait=hv", "sync")
     assert lively.dump() == alone
     assert lively.copies() == {("web",), ("db",)}
     provider.perform(web.undo)

@@ -7,8 +7,10 @@ schema it serves, since every release adds to it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +25,8 @@ from tapwright.errors import ProviderError
 DEFAULT_REMOTE = "unix:/run/ovn/ovnnb_db.sock"
 _GLANCE = 0.3
 """Seconds in which a server that is looked for must let us in."""
+_PATIENCE = 5.0
+"""Seconds for the ports of a whole cloud: ten thousand are some megabytes."""
 T = TypeVar("T")
 
 
@@ -168,6 +172,13 @@ class Abilities:
     """``gre``, ``erspan``, later ``local`` and others."""
 
 
+def addresses(texts: Iterable[str]) -> Iterator[IPv4Address | IPv6Address]:
+    """The IP addresses in a port's ``MAC IP IP...``."""
+    for word in (word for text in texts for word in text.split()):
+        with suppress(ValueError):
+            yield ip_address(word)
+
+
 def checked(remote: str) -> str:
     """Why a remote cannot be used, "" for one that can: ``unix:PATH`` or ``tcp:ADDRESS:PORT``."""
     if remote.startswith("ssl:"):
@@ -207,7 +218,7 @@ def told_by_switch(remote: str) -> tuple[str, ...]:
 
 def read(remote: str) -> Cloud:
     """Every logical switch and port.  Raises PrivilegeError, ProviderError."""
-    return cloud(transact(remote, _WHOLE), called(OVN, remote))
+    return cloud(transact(remote, _WHOLE, _PATIENCE), called(OVN, remote))
 
 
 def cloud(answers: Sequence[Mapping[str, Any]], who: str = "OVN's northbound database") -> Cloud:
@@ -278,7 +289,7 @@ def _select(remote: str, *wanted: tuple[str, Any, Sequence[object]]) -> list[Any
 
 def _rows(answer: Mapping[str, Any], kind: type[T], who: str) -> list[T]:
     try:
-        return [msgspec.convert(row, kind) for row in msgspec.convert(answer.get("rows"), list[dict[str, Any]])]
+        return msgspec.convert(answer.get("rows"), list[kind])  # type: ignore[valid-type]
     except (ValueError, RecursionError) as error:
         raise ProviderError(f"{who} made no sense: {error}") from None
 
@@ -305,8 +316,4 @@ def _mirror(row: _Mirror) -> NorthboundMirror:
 
 
 def _texts(*columns: str | Set[str]) -> tuple[str, ...]:
-    return tuple(_flat(members(column) for column in columns))
-
-
-def _flat(parts: Iterable[Iterable[str]]) -> Iterable[str]:
-    return (text for part in parts for text in part)
+    return tuple(text for column in columns for text in members(column))

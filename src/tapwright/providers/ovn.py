@@ -83,9 +83,10 @@ class Ovn:
         return tuple(ovn_leftovers.leftovers(remote, ovnnb.mirroring(remote, [[]], [[]])))
 
     def copied(self, step: Step) -> int | None:
-        """Frames that its mirrors copied on this host, those of other ports with the same target too."""
+        """Frames that its mirrors copied on this host; None where others share them, or another server has the port."""
         try:
-            return ovn_chassis.copied(self._switches(), ovn_perform.names_of(self._remote(), step.do))
+            names = ovn_perform.names_of(self._remote(), step.do)
+            return ovn_chassis.copied(self._switches(), step.do.text("port"), names)
         except PrivilegeError:
             raise
         except ProviderError:

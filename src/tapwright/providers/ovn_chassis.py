@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from tapwright.adapters import unixctl
-from tapwright.adapters.ovsdb_mirrors import Tables
+from tapwright.adapters.ovsdb_mirrors import MirrorRow, Tables
 from tapwright.adapters.ovsdb_transact import select
 from tapwright.errors import ProviderError, TapwrightError
 from tapwright.providers.ovs_leftovers import OVN_OWNED
@@ -22,16 +22,9 @@ PATIENCE = 10.0
 _PAUSE = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Chassis:
-    """An Open vSwitch of this host that has the mirrored port."""
-
-    remote: str
-
-
-def chassis(remotes: Sequence[str], port: str) -> tuple[Chassis, ...]:
+def chassis(remotes: Sequence[str], port: str) -> tuple[str, ...]:
     """Those of the databases at `remotes` with an interface of that logical port; who does not answer has none."""
-    return tuple(Chassis(remote) for remote in remotes if _has(remote, port))
+    return tuple(remote for remote in remotes if _has(remote, port))
 
 
 def _has(remote: str, port: str) -> bool:
@@ -41,19 +34,19 @@ def _has(remote: str, port: str) -> bool:
         return False
 
 
-def taken_over(there: Sequence[Chassis], port: str, names: Sequence[str]) -> None:
-    """Wait until these servers send copies of `port` by the mirrors `names`, also of what flowed before.
+def taken_over(there: Sequence[str], port: str, names: Sequence[str]) -> None:
+    """Wait until the switches at `there` send copies of `port` by the mirrors `names`, also of what flowed before.
 
     Raises ProviderError with what the switch says.
     """
-    for one in there:
-        if not _until(lambda one=one: _works(one.remote, port, names)):  # type: ignore[misc]
+    for remote in there:
+        if not _until(partial(_works, remote, port, names)):
             raise ProviderError(
                 f"ovn-controller did not take the mirror of {port} over within {PATIENCE:g} s",
                 "do ovn-northd and ovn-controller run? ovn-sbctl show",
             )
         # Cached flows were computed without the mirror and would go on without it.
-        unixctl.command(unixctl.control_socket(one.remote), "revalidator/purge")
+        unixctl.command(unixctl.control_socket(remote), "revalidator/purge")
 
 
 def _works(remote: str, port: str, names: Sequence[str]) -> bool:
@@ -64,38 +57,58 @@ def _works(remote: str, port: str, names: Sequence[str]) -> bool:
         if row.name in outputs and row.ofport < 0:
             raise ProviderError(f"Open vSwitch cannot send copies to {row.name}: {row.error or 'it cannot be added'}")
     ready = {row.name for row in tables.interfaces if row.name in outputs and row.ofport > 0}
-    mirrored = {port.uuid for port in tables.ports if port.interfaces and port.name not in outputs}
-    copying = {mirror.name for mirror in tables.mirrors if (mirror.sources | mirror.destinations) & mirrored}
-    return ready == outputs and copying == set(names)
+    return ready == outputs and _copying(tables) == set(names)
 
 
-def delays(there: Sequence[Chassis], port: str, names: Sequence[str]) -> str:
+def _copying(tables: Tables) -> set[str]:
+    """Which of the mirrors copy the port of which `tables` were read."""
+    return {mirror.name for mirror in tables.mirrors if _ports(mirror) & _mirrored(tables)}
+
+
+def _mirrored(tables: Tables) -> frozenset[str]:
+    """The id of the mirrored port."""
+    return frozenset(port.uuid for port in tables.ports)
+
+
+def _ports(mirror: MirrorRow) -> frozenset[str]:
+    return mirror.sources | mirror.destinations
+
+
+def delays(there: Sequence[str], port: str, names: Sequence[str]) -> str:
     """Why copies may not arrive although the northbound database is as it should be, "" when they do."""
     if not there:
-        return "its server is another one: connections that flowed before show up as their flows are computed anew"
+        return "its server is another one and cannot be asked from here: what flowed before may show up later"
     try:
-        if all(_works(one.remote, port, names) for one in there):
+        if all(_works(remote, port, names) for remote in there):
             return ""
     except TapwrightError as error:
         return error.line
     return "its server does not copy yet: does ovn-controller run?"
 
 
-def forgotten(remotes: Sequence[str], names: Sequence[str]) -> bool:
-    """Wait until no switch of this host has these mirrors any more; whether that is so."""
-    return _until(lambda: not kept(remotes, names))
+def released(remotes: Sequence[str], port: str, names: Sequence[str], gone: Sequence[str]) -> bool:
+    """Wait until no switch of this host copies `port` by the mirrors `names` or has one of those `gone`; whether so."""
+    return _until(lambda: not _held(remotes, port, names, gone))
 
 
-def kept(remotes: Sequence[str], names: Sequence[str]) -> bool:
-    """Whether a switch of this host still has one of these mirrors of OVN."""
-    return any(mirror for remote in remotes for mirror in _owned(remote, names).mirrors)
+def _held(remotes: Sequence[str], port: str, names: Sequence[str], gone: Sequence[str]) -> bool:
+    if any(_owned(remote, gone).mirrors for remote in remotes):
+        return True
+    return any(_copying(_tables(remote, names, port)) for remote in chassis(remotes, port))
 
 
-def copied(remotes: Sequence[str], names: Sequence[str]) -> int | None:
-    """Frames that these mirrors copied here, as ovs-vswitchd publishes it every 5 s; None where nobody says."""
-    rows = [mirror for remote in remotes for mirror in _owned(remote, names).mirrors]
-    counted = [row.statistics["tx_packets"] for row in rows if "tx_packets" in row.statistics]
-    return sum(counted) if counted else None
+def copied(remotes: Sequence[str], port: str, names: Sequence[str]) -> int | None:
+    """Frames of `port` that these mirrors copied here, as ovs-vswitchd publishes it every 5 s.
+
+    None where nobody says, or where another port of this host has the same mirror: they are counted as one.
+    """
+    counts: list[int | None] = []
+    for remote in chassis(remotes, port):
+        tables = _tables(remote, names, port)
+        alone = _mirrored(tables)
+        counts += [m.statistics.get("tx_packets") if _ports(m) <= alone else None for m in tables.mirrors]
+    known = [count for count in counts if count is not None]
+    return sum(known) if known and len(known) == len(counts) else None
 
 
 def _owned(remote: str, names: Sequence[str]) -> Tables:
@@ -107,6 +120,7 @@ def _owned(remote: str, names: Sequence[str]) -> Tables:
 
 
 def _tables(remote: str, names: Sequence[str], port: str) -> Tables:
+    """The mirrored port, these mirrors, and the interfaces that take their copies."""
     interfaces = [("Interface", [["name", "==", f"ovn-{name}"]]) for name in names]
     mirrors = [("Mirror", [["name", "==", name], carries({OVN_OWNED: "true"})]) for name in names]
     plugged = select(remote, ("Interface", [carries({"iface-id": port})])).interfaces

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
-from tapwright.adapters.ovnnb import AttachedPort, Mirroring, NorthboundMirror
+from tapwright.adapters.ovnnb import AttachedPort, Mirroring, NorthboundMirror, addresses
 from tapwright.adapters.ovsdb_transact import Operation as Change
 from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
 from tapwright.errors import ProviderError, UsageError
@@ -109,7 +110,7 @@ def allowed(do: Operation, rows: Sequence[Row], there: Mirroring) -> AttachedPor
     if port is None:
         raise ProviderError(f"there is no logical port {do.text('port')} any more", "see them: ovn-nbctl show")
     sink = rows[0].sink
-    if sink in {word for text in port.addresses for word in text.split()}:
+    if ip_address(sink) in set(addresses(port.addresses)):
         raise ProviderError(
             f"{sink} is the mirrored VM itself, which would get copies of its copies", "choose another target"
         )

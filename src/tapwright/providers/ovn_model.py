@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import ip_address
 
-from tapwright.adapters.ovnnb import Cloud, LogicalPort
+from tapwright.adapters.ovnnb import Cloud, LogicalPort, addresses
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Netns, Port, Role, Snapshot, Switch, Vm, VmKind, Vnic
 from tapwright.plan.points import Point, PointKind
@@ -77,17 +76,9 @@ def _vnic(port: LogicalPort, alone: bool, pod: bool) -> Vnic:
     return Vnic(
         name=("eth0" if pod else "net0") if alone else port.name,
         mac=next((word.lower() for word in words if _MAC.fullmatch(word)), ""),
-        addresses=tuple(dict.fromkeys(filter(_is_address, words))),
+        addresses=tuple(dict.fromkeys(map(str, addresses(port.addresses)))),
         iface_id=port.name,
     )
-
-
-def _is_address(word: str) -> bool:
-    try:
-        ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 def points_of(topology: Topology) -> Iterator[Point]:

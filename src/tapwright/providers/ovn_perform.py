@@ -48,26 +48,26 @@ def close_mirror(remote: str, operation: Operation, switches: Sequence[str]) -> 
             ovnnb.transact(remote, removals(operation.text("port"), there))
         except Outdated:
             continue
-        left = {mirror.uuid for mirror in _ours(remote, operation).mirrors}
-        ovn_chassis.forgotten(switches, [mirror.name for mirror in there.mirrors if mirror.uuid not in left])
+        left = {mirror.name for mirror in _ours(remote, operation).mirrors}
+        names = {mirror.name for mirror in there.mirrors}
+        ovn_chassis.released(switches, operation.text("port"), sorted(names), sorted(names - left))
         return
     raise _unsteady(operation)
 
 
 def look(remote: str, step: Step, switches: Sequence[str]) -> Finding:
     """What the database at `remote` says of `step`, and this host's switches.  Raises PrivilegeError, ProviderError."""
-    there = _ours(remote, step.do)
-    if not there.mirrors:
-        names = [row.name for filters in ((), (BOTH,)) for row in wanted(step.do, filters)]
-        if ovn_chassis.kept(switches, names):
+    there, port = _ours(remote, step.do), step.do.text("port")
+    if not there.mirrors or not mine(step.do, there):
+        known = {row.name for filters in ((), (BOTH,)) for row in wanted(step.do, filters)}
+        gone = known - {mirror.name for mirror in there.mirrors}
+        # Whoever undid it may have been killed before the switch knew.
+        if not ovn_chassis.released(switches, port, sorted(known), sorted(gone)):
             return Finding(Found.UNKNOWN, "a switch of this host still has the mirror: does ovn-controller run?")
-        return Finding(Found.ABSENT)
-    if not mine(step.do, there):
         return Finding(Found.ABSENT)
     different = list(differences(step.do, there))
     if different:
         return Finding(Found.CHANGED, "; ".join(different))
-    port = step.do.text("port")
     if there.port(port) is None:
         return Finding(Found.THERE, f"the logical port {port} is gone")
     names = [mirror.name for mirror in there.mirrors]
