@@ -113,10 +113,11 @@ def test_a_failed_up_leaves_no_holder(user: User, uid: int) -> None:
     assert of_user(uid) == []
 
 
-def test_open_vswitch_needs_taps(user: User) -> None:
-    done = lab(user, "up", "ovs")
+@pytest.mark.parametrize("topology", ["ovs", "ovn"])
+def test_open_vswitch_needs_taps(user: User, topology: str) -> None:
+    done = lab(user, "up", topology)
     if Path("/dev/net/tun").stat().st_mode & 0o006 == 0o006:
-        assert done.stdout == "ovs\n"
+        assert done.stdout == f"{topology}\n"
     else:
         assert done.returncode == 4
         assert "not allowed to open /dev/net/tun" in done.stderr
