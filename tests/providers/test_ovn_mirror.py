@@ -158,7 +158,7 @@ def test_what_would_harm_is_refused_when_it_is_tried(lively: Cloud) -> None:
         provider.perform(step.do)
     with pytest.raises(ProviderError, match=r"mirror theirs sends to .* with number 8 already") as refused:
         provider.perform(lively.step(GRE).do)
-    assert refused.value.hint == "choose another: --to gre://...=10"
+    assert refused.value.hint == f"choose another: --to 'gre://{COLLECTOR}?key=1'"
     gone = replace(lively.point(), port="no-such-port")
     with pytest.raises(ProviderError, match="no logical port no-such-port"):
         provider.perform(provider.steps(Mirror(gone, parse(GRE), MARK))[0].do)

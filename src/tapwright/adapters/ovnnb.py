@@ -23,7 +23,7 @@ from tapwright.adapters.ovsdb_transact import transact as transact_with
 from tapwright.errors import ProviderError
 
 DEFAULT_REMOTE = "unix:/run/ovn/ovnnb_db.sock"
-_GLANCE = 0.3
+GLANCE = 0.3
 """Seconds in which a server that is looked for must let us in."""
 _PATIENCE = 5.0
 """Seconds for the ports of a whole cloud: ten thousand are some megabytes."""
@@ -190,14 +190,14 @@ def checked(remote: str) -> str:
     return ""
 
 
-def closed(remote: str) -> str:
-    """Why nobody can be talked to at `remote`, "" when somebody listens."""
+def closed(remote: str, timeout: float = TIMEOUT) -> str:
+    """Why nobody can be talked to at `remote` within `timeout` seconds, "" when somebody listens."""
     if why := checked(remote):
         return why
     if not remote.startswith("tcp:"):
         return reachable(socket_path(remote))
     try:
-        dial(remote, called(OVN, remote), _GLANCE).close()
+        dial(remote, called(OVN, remote), timeout).close()
     except ProviderError as error:
         return error.message.rpartition(": ")[2].lower()
     return ""

@@ -35,7 +35,7 @@ class Ovn:
 
     def probe(self) -> Capability:
         """NO without a database, UNKNOWN when there is one that refuses us or nobody listens."""
-        reasons = {remote: ovnnb.closed(remote) for remote in self._remotes()}
+        reasons = {remote: ovnnb.closed(remote, ovnnb.GLANCE) for remote in self._remotes()}
         if not reasons:
             return Capability.no(
                 f"no northbound database of OVN at {' or '.join(self._told) or ovnnb.DEFAULT_REMOTE}",

@@ -8,8 +8,9 @@ one number apart.  Each row carries the session's mark, and by it alone it is fo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -120,14 +121,16 @@ def allowed(do: Operation, rows: Sequence[Row], there: Mirroring) -> AttachedPor
                 raise ProviderError(
                     f"OVN's mirror {mirror.name} sends to {sink} with number {row.index} already, and a server refuses "
                     "two tunnels of one number",
-                    f"choose another: --to {do.text('target').partition(':')[0]}://...={_free(there, sink)}",
+                    f"choose another: --to '{_free(parse(do.text('target')), there)}'",
                 )
     return port
 
 
-def _free(there: Mirroring, sink: str) -> int:
-    """A number that nobody uses for that collector, nor its neighbour."""
-    return max((mirror.index for mirror in there.mirrors if mirror.sink == sink), default=0) + 2
+def _free(target: Target, there: Mirroring) -> str:
+    """The target with a number that nobody uses for that collector, nor the next one."""
+    used = {mirror.index for mirror in there.mirrors if mirror.sink == target.remote}
+    number = next(number for number in itertools.count(1) if not used & {number, number + 1})
+    return replace(target, number=number, index=0).text
 
 
 def changes(do: Operation, rows: Sequence[Row], port: AttachedPort, there: Mirroring) -> list[Change]:
