@@ -66,9 +66,11 @@ def mirroring(*arguments: str, env: Mapping[str, str]) -> Iterator[tuple[subproc
 
 
 def ended(running: subprocess.Popen, number: signal.Signals = signal.SIGINT) -> Answer:
+    """End it; its summary, behind what it said of delivery meanwhile."""
     running.send_signal(number)
     out, err = running.communicate(timeout=60)
-    return Answer(running.returncode, out.decode(), err.decode())
+    *_, last = out.decode().splitlines() or [""]
+    return Answer(running.returncode, last, err.decode())
 
 
 def swept(env: Mapping[str, str]) -> Answer:

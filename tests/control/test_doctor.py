@@ -82,11 +82,6 @@ def execute(command: str, env: Mapping[str, str]) -> None:
     """As a person would who copies the line."""
     tool = f"{shlex.quote(sys.executable)} -m tapwright "
     line = tool + command.removeprefix("tapwright ") if command.startswith("tapwright ") else command
-    if command.startswith("tapwright stop "):
-        code = (
-            "import sys; from tapwright.control.sessions import Sessions as S; s = S(); s.stop(*s.find(sys.argv[1:]))"
-        )
-        line = shlex.join([sys.executable, "-c", code, command.rsplit(maxsplit=1)[-1]])
     done = subprocess.run(
         line, shell=True, check=False, env={**os.environ, **env}, capture_output=True, text=True, timeout=60
     )

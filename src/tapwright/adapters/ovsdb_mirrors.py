@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import msgspec
@@ -38,6 +38,7 @@ class _MirroringInterface(msgspec.Struct):
     error: str | Set[str]
     external_ids: Map[str]
     options: Map[str]
+    statistics: Map[int]
 
 
 class _Mirror(msgspec.Struct):
@@ -100,6 +101,7 @@ class MirroringInterface:
     error: str
     external_ids: Mapping[str, str]
     options: Mapping[str, str]
+    statistics: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def _mirroring_interface(row: _MirroringInterface) -> MirroringInterface:
         error=next(iter(members(row.error)), ""),
         external_ids=dict(row.external_ids[1]),
         options=dict(row.options[1]),
+        statistics=dict(row.statistics[1]),
     )
 
 

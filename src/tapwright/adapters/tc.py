@@ -163,10 +163,23 @@ class Link(msgspec.Struct, frozen=True):
         return "UP" in self.flags
 
 
+class Metric(msgspec.Struct, frozen=True):
+    """What a route knows beyond its device."""
+
+    mtu: int = 0
+
+
 class Route(msgspec.Struct, frozen=True):
     """Where packets to an address leave."""
 
     dev: str = ""
+    gateway: str = ""
+    metrics: tuple[Metric, ...] = ()
+
+    @property
+    def mtu(self) -> int:
+        """What the route allows, 0 where that is its device's business."""
+        return next((metric.mtu for metric in self.metrics if metric.mtu), 0)
 
 
 def safe(device: str) -> str:
@@ -183,13 +196,18 @@ def links(netns: Netns) -> tuple[Link, ...]:
 
 def route(netns: Netns, remote: str) -> str:
     """The device by which packets to an address leave, "" where there is no way.  Raises as `links`."""
+    return way(netns, remote).dev
+
+
+def way(netns: Netns, remote: str) -> Route:
+    """The kernel's route to an address; one without a device where there is none.  Raises as `links`."""
     try:
         found = _decoded(_run(netns, ["ip", "-j", "route", "get", remote]), tuple[Route, ...])
     except (Gone, PrivilegeError):
         raise
     except ProviderError:
-        return ""
-    return found[0].dev if found else ""
+        return Route()
+    return found[0] if found else Route()
 
 
 def hooked(netns: Netns) -> dict[str, str]:

@@ -14,7 +14,9 @@ from tapwright.text import printable
 from tapwright.units import format_duration
 
 if TYPE_CHECKING:
+    from tapwright.control.delivery import Delivery
     from tapwright.control.mirror import Chosen, Mirroring, Prepared, Reading, Wish
+    from tapwright.control.sessions import Opened
 
 _EPILOG = """\b
 TARGET is where the copies go:
@@ -64,6 +66,7 @@ def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:
     prepared = interruptible(lambda: prepare(wish))
     for text in prepared.left_out:
         warn(text)
+    _forewarn(prepared)
     if dry_run:
         _show_plan(prepared, as_json=as_json)
         return
@@ -88,6 +91,18 @@ def _wish(options: dict[str, Any]) -> Wish:
     )
 
 
+def _forewarn(prepared: Prepared) -> None:
+    """What will not arrive whole, each sentence once, with what to do about it."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for chosen in prepared.chosen:
+        for verdict in chosen.preflight.warnings:
+            names.setdefault((verdict.text, verdict.advice), []).append(chosen.name)
+    for (text, advice), whose in names.items():
+        shown = ", ".join(whose[:4]) + (f" and {len(whose) - 4} more" if len(whose) > 4 else "")
+        warn(f"{shown}: {text}")
+        click.echo(printable(f"  -> {advice}"), err=True)
+
+
 def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
     if as_json:
         emit_json({**_plan(prepared), "steps": prepared.steps()})
@@ -102,6 +117,8 @@ def _plan_lines(prepared: Prepared) -> Iterator[str]:
         yield f"    why   {chosen.reason}"
         for point, why in chosen.refused:
             yield f"    not   {point.id}: {why}"
+        for verdict in chosen.preflight.verdicts:
+            yield f"    {verdict.answer:<5} {verdict.text}"
     yield ""
     yield "Changes on this host while it lasts:"
     for step in prepared.steps():
@@ -129,6 +146,7 @@ def _chosen(chosen: Chosen) -> dict[str, Any]:
         "port": point.port,
         "direction": chosen.mirror.direction,
         "reason": chosen.reason,
+        "preflight": chosen.preflight.verdicts,
         "refused": [{"point": refused.id, "reason": why} for refused, why in chosen.refused],
     }
 
@@ -150,8 +168,7 @@ def _announce(mirroring: Mirroring, *, as_json: bool) -> None:
 def _follow(mirroring: Mirroring, *, as_json: bool) -> Reading:
     """Show what is copied until the end; the last reading."""
     if as_json or not is_terminal():
-        *_, last = mirroring.readings()
-        return last
+        return _log(mirroring, as_json=as_json)
     from rich.console import Console
     from rich.live import Live
 
@@ -167,9 +184,41 @@ def _follow(mirroring: Mirroring, *, as_json: bool) -> Reading:
     return newest
 
 
+def _log(mirroring: Mirroring, *, as_json: bool) -> Reading:
+    """Say when it turns out, or changes, whether a mirror delivers; the last reading."""
+    from tapwright.cli.mirror_table import told
+    from tapwright.tap.delivery import Outcome
+
+    said: dict[Opened, Outcome] = {}
+    for reading in mirroring.readings():
+        for delivery in reading.deliveries:
+            outcome = delivery.verdict.outcome
+            if outcome is said.get(delivery.opened, Outcome.UNKNOWN):
+                continue
+            said[delivery.opened] = outcome
+            if as_json:
+                emit_json({"event": "delivery", **_delivery(mirroring.prepared, delivery)})
+            else:
+                warn(told(mirroring.prepared, delivery))
+    return reading
+
+
+def _delivery(prepared: Prepared, delivery: Delivery) -> dict[str, Any]:
+    """The schema of one mirror's delivery."""
+    from tapwright.cli.mirror_table import name_of
+
+    verdict = delivery.verdict
+    return {
+        "vnic": name_of(prepared, delivery.opened.mirror),
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "revalidated": delivery.revalidated,
+    }
+
+
 def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
     """The summary; everything is undone by now."""
-    from tapwright.cli.mirror_table import summary
+    from tapwright.cli.mirror_table import summary, told
 
     session = mirroring.running.session
     kept = tuple(f"{entry.step.undo.provider}: {entry.error}" for entry in session.kept)
@@ -180,6 +229,8 @@ def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
         click.echo(f"session {session.id}: {printable(session.what)}, {length}, undone")
         for line in summary(mirroring.prepared, last):
             click.echo(printable(line))
+        for delivery in last.deliveries:
+            click.echo(printable(told(mirroring.prepared, delivery)))
     for text in kept:
         warn(f"left as it is, because somebody changed it: {text}")
 
@@ -193,6 +244,7 @@ def _summary(mirroring: Mirroring, last: Reading, kept: tuple[str, ...]) -> dict
         "event": "closed",
         "session": mirroring.running.session.id,
         "seconds": round(last.seconds, 3),
+        "delivery": [_delivery(mirroring.prepared, delivery) for delivery in last.deliveries],
         "copied": [{"vnic": name, "direction": way, "frames": copied} for name, way, copied in rows],
         "kept": kept,
     }

@@ -9,11 +9,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tapwright.plan.mirrors import Direction
+from tapwright.plan.mirrors import Direction, Mirror
+from tapwright.tap.delivery import Outcome, Verdict
 from tapwright.text import columns, printable, shortened
 from tapwright.units import format_count, format_duration, format_rate
 
 if TYPE_CHECKING:
+    from tapwright.control.delivery import Delivery
     from tapwright.control.mirror import Prepared, Reading
 
 _WAYS = {Direction.IN: "to VM", Direction.OUT: "from VM", Direction.BOTH: "both ways"}
@@ -23,11 +25,23 @@ _STALE = 10.0
 """Seconds after which a count that does not change means that nothing is copied: Open vSwitch publishes every 5."""
 
 
+def name_of(prepared: Prepared, mirror: Mirror) -> str:
+    """``VM/nic``."""
+    vnic = (mirror.point.vm, mirror.point.vnic)
+    return next(c.name for c in prepared.chosen if (c.mirror.point.vm, c.mirror.point.vnic) == vnic)
+
+
 def counted(prepared: Prepared, reading: Reading) -> Iterator[tuple[str, Direction, int | None]]:
     """(``VM/nic``, direction, frames copied) of every mirror."""
-    names = {(c.mirror.point.vm, c.mirror.point.vnic): c.name for c in prepared.chosen}
     for count in reading.counts:
-        yield names[count.mirror.point.vm, count.mirror.point.vnic], count.direction, count.copied
+        yield name_of(prepared, count.mirror), count.direction, count.copied
+
+
+def told(prepared: Prepared, delivery: Delivery) -> str:
+    """Whether a mirror delivers, in one line."""
+    verdict = delivery.verdict
+    reminded = "; the switch was told to compute its flows anew" if delivery.revalidated else ""
+    return f"{name_of(prepared, delivery.opened.mirror)}  delivery {verdict.outcome}: {verdict.reason}{reminded}"
 
 
 def summary(prepared: Prepared, last: Reading) -> Iterator[str]:
@@ -72,6 +86,7 @@ def picture(prepared: Prepared, now: Reading, pace: Pace, height: int) -> Render
         table.add_column(name, no_wrap=True, overflow="ellipsis")
     for name in ("COPIED", "RATE"):
         table.add_column(name, no_wrap=True, justify="right")
+    table.add_column("DELIVERY", no_wrap=True, overflow="ellipsis")
     for row in shown:
         table.add_row(*row)
     below = [Text(f"and {len(rows) - len(shown)} more", style="dim")] if len(rows) > len(shown) else []
@@ -87,13 +102,23 @@ def title(prepared: Prepared, now: Reading) -> str:
 
 
 def _rows(prepared: Prepared, now: Reading, pace: Pace) -> Iterator[tuple[Text, ...]]:
-    by = [count.mirror.point.provider for count in now.counts]
-    for number, ((name, way, copied), provider) in enumerate(zip(counted(prepared, now), by, strict=True)):
+    outcomes = {delivery.opened.mirror: delivery.verdict for delivery in now.deliveries}
+    for number, (count, (name, way, copied)) in enumerate(zip(now.counts, counted(prepared, now), strict=True)):
         rate = pace.rate(number, copied, now.seconds)
         yield (
             Text(shortened(printable(name))),
             Text(_WAYS[way]),
-            Text(provider, style="dim"),
+            Text(count.mirror.point.provider, style="dim"),
             Text("-" if copied is None else format_count(copied), style="" if copied else "dim"),
             Text("-" if rate is None else format_rate(rate, "pps"), style="" if rate else "dim"),
+            _verdict(outcomes.get(count.mirror)),
         )
+
+
+def _verdict(verdict: Verdict | None) -> Text:
+    """In one word where it is well, with its reason where it is not."""
+    if verdict is None:
+        return Text("-", style="dim")
+    if verdict.good:
+        return Text(verdict.outcome, style="green" if verdict.outcome is Outcome.OK else "dim")
+    return Text(printable(f"{verdict.outcome}: {verdict.reason}"), style="bold red")

@@ -12,6 +12,7 @@ from tapwright import providers
 from tapwright.adapters import livepcap
 from tapwright.config import Config
 from tapwright.control import local
+from tapwright.control.delivery import Deliveries, Delivery
 from tapwright.control.prepare import resolver, selected
 from tapwright.control.sessions import Count, Running, Sessions, steps_of
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError, UsageError
@@ -21,6 +22,7 @@ from tapwright.model import Vm, Vnic
 from tapwright.plan.mirroring import Asked, place, ranked, reason, unmirrored, vnics
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.points import Point
+from tapwright.plan.preflight import NOTHING_KNOWN, Preflight
 from tapwright.plan.steps import NOBODY, Mark, Step
 from tapwright.tap.session import LEASE, Session
 
@@ -60,6 +62,8 @@ class Chosen:
     reason: str
     refused: tuple[tuple[Point, str], ...] = ()
     """Points that come before it and cannot serve, and why."""
+    preflight: Preflight = NOTHING_KNOWN
+    """What is known before it is opened: whether copies fit the way, for one."""
 
     @property
     def name(self) -> str:
@@ -95,6 +99,8 @@ class Reading:
     seconds: float
     """since it was opened"""
     counts: tuple[Count, ...]
+    deliveries: tuple[Delivery, ...] = ()
+    """Whether each mirror delivers, where its provider can tell."""
 
 
 Watch = Callable[[Reading], None]
@@ -114,15 +120,22 @@ class Mirroring:
         """One now, then one each `interval` seconds until it is to end, and a last one with everything still open."""
         start = time.monotonic()
         ended = False
+        deliveries = self._deliveries()
         while True:
             counts = self.prepared.sessions.counts(self.running)
-            reading = Reading(self.running.session, time.monotonic() - start, counts)
+            proof = deliveries.look()
+            reading = Reading(self.running.session, time.monotonic() - start, counts, proof)
             for watch in self.watchers:
                 watch(reading)
             yield reading
             if ended:
                 return
             ended = self.running.wait(interval)
+
+    def _deliveries(self) -> Deliveries:
+        limits = [(known.largest, known.beyond) for known in (chosen.preflight for chosen in self.prepared.chosen)]
+        opened = self.running.mirrors
+        return Deliveries.of(self.prepared.sessions, opened, dict(zip(opened, limits, strict=True)))
 
 
 def prepare(wish: Wish, config: Config | None = None) -> Prepared:
@@ -194,23 +207,26 @@ class _Chooser:
         refusals: list[tuple[Point, TapwrightError]] = []
         for point in ranked(self._asked, vm, vnic, points):
             try:
-                mirror = self._tried(vnic, point)
+                mirror, known = self._tried(vnic, point)
             except PrivilegeError:
                 raise
             except TapwrightError as error:
                 refusals.append((point, error))
             else:
                 before = tuple((point, error.line) for point, error in refusals)
-                return Chosen(vm, vnic, mirror, reason(self._asked, point), before)
+                return Chosen(vm, vnic, mirror, reason(self._asked, point), before, known)
         raise _refused(refusals) if refusals else unmirrored(self._asked, vm, vnic)
 
-    def _tried(self, vnic: Vnic, point: Point) -> Mirror:
+    def _tried(self, vnic: Vnic, point: Point) -> tuple[Mirror, Preflight]:
         asked = self._asked
         program = self._filters[point.outgoing_is_to_vm].program.code if asked.filtered else b""
         where = place(asked, self._topology, vnic, point)
         mirror = Mirror(point, asked.target, NOBODY, where, asked.direction, program, asked.snaplen)
         self._sessions.steps(mirror)
-        return mirror
+        known = self._sessions.preflight(mirror, vnic)
+        if refusal := known.refusal:
+            raise ProviderError(refusal.text, refusal.advice)
+        return mirror, known
 
 
 def _refused(refusals: Sequence[tuple[Point, TapwrightError]]) -> TapwrightError:

@@ -15,10 +15,11 @@ from tapwright import config as configuration
 from tapwright import providers
 from tapwright.config import Config
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
-from tapwright.model import Answer
+from tapwright.model import Answer, Vnic
 from tapwright.plan.mirrors import Direction, Mirror, Target
+from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
-from tapwright.providers.base import Provider, Tapper
+from tapwright.providers.base import Meter, Provider, Tapper
 from tapwright.signals import handled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, left
@@ -194,6 +195,22 @@ class Sessions:
             if made := [outlet for step in steps if (outlet := step.do.text("outlet"))]:
                 outlets[key] = made[0]
         return tuple(opened)
+
+    def meter(self, name: str) -> Meter | None:
+        """The provider of that name where it can prove that what it copies is delivered."""
+        provider = self._provider(name)
+        return provider if isinstance(provider, Meter) else None
+
+    def preflight(self, mirror: Mirror, vnic: Vnic) -> Preflight:
+        """What can be said of a mirror before it is opened; nothing where its provider knows nothing.
+
+        Raises ProviderError, PrivilegeError.
+        """
+        meter = self.meter(mirror.point.provider)
+        if meter is None:
+            return Preflight()
+        facts = meter.scouted(mirror)
+        return judge(mirror, replace(facts, vnic_mtu=facts.vnic_mtu or vnic.mtu, addresses=vnic.addresses))
 
     def counts(self, running: Running) -> tuple[Count, ...]:
         """What its mirrors copied so far; a switch that does not answer is no reason to end them."""

@@ -12,8 +12,10 @@ from typing import Protocol, runtime_checkable
 
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot
+from tapwright.plan.counts import Counts
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point
+from tapwright.plan.preflight import Facts
 from tapwright.plan.steps import Finding, Leftover, Operation, Step
 
 
@@ -66,3 +68,20 @@ class Tapper(Provider, Protocol):
 
     def copied(self, step: Step) -> int | None:
         """Frames that went through what `step` made, since it was made; None where nothing counts them."""
+
+
+@runtime_checkable
+class Meter(Tapper, Protocol):
+    """One that also says beforehand whether copies can arrive, and counts what should have been copied."""
+
+    def scouted(self, mirror: Mirror) -> Facts:
+        """What is known of a mirror before it is opened; nothing is changed.  Raises ProviderError, PrivilegeError."""
+
+    def measured(self, steps: Sequence[Step]) -> Counts:
+        """What is counted now of one mirror, which `steps` opened.  Raises ProviderError, PrivilegeError."""
+
+    def revalidate(self, steps: Sequence[Step]) -> bool:
+        """Make the switch compute anew what it does with traffic that flows already; False where nothing is cached.
+
+        Raises ProviderError, PrivilegeError.
+        """

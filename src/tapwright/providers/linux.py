@@ -12,8 +12,10 @@ from tapwright.adapters import namespaces, netlink, taps
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Netns, Port, Snapshot, Vm, Vnic
+from tapwright.plan.counts import Counts
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
+from tapwright.plan.preflight import Facts
 from tapwright.plan.steps import Finding, Leftover, Operation, Step
 from tapwright.providers.linux_model import describe
 from tapwright.providers.linux_uplink import uplinks
@@ -129,3 +131,19 @@ class Linux:
         from tapwright.providers import linux_mirror_tc
 
         return linux_mirror_tc.copied(step)
+
+    def scouted(self, mirror: Mirror) -> Facts:
+        """The kernel's way to the collector, and what the target takes.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import linux_mirror_tc
+
+        return linux_mirror_tc.scout(mirror, self._globs)
+
+    def measured(self, steps: Sequence[Step]) -> Counts:
+        """By each direction's filter, the vNIC's device and the tunnel's.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import linux_mirror_tc
+
+        return linux_mirror_tc.measured(steps)
+
+    def revalidate(self, steps: Sequence[Step]) -> bool:
+        """Nothing is cached: a filter is asked for every frame."""
+        return False

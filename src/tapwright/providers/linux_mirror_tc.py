@@ -13,8 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 from tapwright.adapters import namespaces, netlink, process, tc
 from tapwright.adapters.tc_long import NewFilter
 from tapwright.errors import PrivilegeError, ProviderError
-from tapwright.model import Netns
-from tapwright.plan.mirrors import Mirror, TargetKind
+from tapwright.model import Counters, Device, DeviceKey, Netns
+from tapwright.plan import preflight
+from tapwright.plan.counts import Counts, Ways
+from tapwright.plan.mirrors import Direction, Mirror, TargetKind
 from tapwright.plan.steps import Finding, Found, Leftover, Mark, Operation, Step
 from tapwright.providers.linux_mirror import HERE, Facts, made_hooks, mark_of
 
@@ -47,6 +49,33 @@ def read(mirror: Mirror, globs: Sequence[str]) -> Facts:
     ours = bool(hooks) and any(_made(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook))
     route = tc.route(point.netns, mirror.target.remote) if mirror.target.remote else ""
     return Facts(devices, hooks, ours, route)
+
+
+def scout(mirror: Mirror, globs: Sequence[str]) -> preflight.Facts:
+    """What is known of the copies' way.  Raises ProviderError, PrivilegeError."""
+    point = mirror.point
+    try:
+        devices = netlink.survey(namespaces.census(globs).namespaces).devices
+    except OSError as error:
+        raise ProviderError(f"rtnetlink: {error.strerror or error}") from None
+    mirrored = devices.get(point.device) if point.device else None
+    mtu = mirrored.mtu if mirrored else 0
+    if not mirror.target.tunnel:
+        taker = devices.get(mirror.place.device) if mirror.place.device else None
+        beyond = devices.get(taker.peer) if taker and taker.peer else None
+        return preflight.Facts(vnic_mtu=mtu, taker_mtu=_takes(taker, beyond))
+    route = tc.way(point.netns, mirror.target.remote)
+    device = next((d for d in devices.values() if (d.key.netns, d.name) == (point.netns.inode, route.dev)), None)
+    way = preflight.Way(route.dev, route.gateway, route.mtu or (device.mtu if device else 0))
+    # None of the tunnels that are made here says that its packets must not be fragmented.
+    return preflight.Facts(vnic_mtu=mtu, way=way, too_large=preflight.TooLarge.FRAGMENTS)
+
+
+def _takes(taker: Device | None, beyond: Device | None) -> int:
+    """The MTU that a target enforces: a veth's is that of its other end, its own says nothing about copies."""
+    if beyond:
+        return beyond.mtu
+    return taker.mtu if taker and taker.kind not in ("veth", "tun") else 0
 
 
 def _made(found: tc.Filter) -> bool:
@@ -366,16 +395,55 @@ def _tunnel_differs(operation: Operation, device: tc.Link) -> str:
 
 def copied(step: Step) -> int | None:
     """Frames that a filter copied; None for other steps and what is gone.  Raises ProviderError, PrivilegeError."""
-    netns = _enter(step.do) if step.do.verb == "copy" else None
-    if netns is None:
-        return None
+    found = _statistics(step) if step.do.verb == "copy" else None
+    return found.packets - found.overlimits if found else None
+
+
+def measured(steps: Sequence[Step]) -> Counts:
+    """What is counted of one mirror; its copies before the frames of its device, so that they are never ahead.
+
+    Raises ProviderError, PrivilegeError.
+    """
+    filters = {Direction(step.do.text("direction")): step for step in steps if step.do.verb == "copy"}
+    stats = {direction: _statistics(step) for direction, step in filters.items()}
+    # A filter that is gone copies nothing.
+    packets = {direction: each.packets if each else 0 for direction, each in stats.items()}
+    ways = Ways(packets.get(Direction.IN), packets.get(Direction.OUT))
+    refused = sum(each.overlimits for each in stats.values() if each)
+    tunnels = [counters for step in steps if step.do.verb == "tunnel" and (counters := _tunnel_counters(step.do))]
+    lost = sum(counters.tx_errors + counters.tx_dropped for counters in tunnels)
+    first = next(iter(filters.items()), None)
+    device = _counters(first[1].do) if first else None
+    if first is None or device is None:
+        return Counts(copied=ways, failed=refused + lost)
+    outside = (first[0] is Direction.IN) == (first[1].do.text("hook") == "egress")
+    seen = Ways(device.tx_packets, device.rx_packets) if outside else Ways(device.rx_packets, device.tx_packets)
+    return Counts(seen, ways, None, device.tx_bytes + device.rx_bytes, refused + lost, lag=1.5)
+
+
+def _statistics(step: Step) -> tc.Statistics | None:
+    netns = _enter(step.do)
     try:
-        device = _mirrored(netns, step.do).ifname
-        ours = _ours(step.do, tc.filters(netns, device, step.do.text("hook")))
+        device = _mirrored(netns, step.do).ifname if netns else ""
+        ours = _ours(step.do, tc.filters(netns, device, step.do.text("hook"))) if netns else []
     except tc.Gone:
         return None
-    stats = [action.stats for each in ours for action in each.actions[:1]]
-    return sum(each.packets - each.overlimits for each in stats) if stats else None
+    return next((action.stats for each in ours for action in each.actions[:1]), None)
+
+
+def _counters(operation: Operation) -> Counters | None:
+    """Of the mirrored device."""
+    netns, key = _enter(operation), DeviceKey(operation.number("inode"), operation.number("index"))
+    return netlink.read_counters([key], {key.netns: netns}).get(key) if netns else None
+
+
+def _tunnel_counters(operation: Operation) -> Counters | None:
+    netns = _enter(operation)
+    device = _named(netns, operation.text("device")) if netns else None
+    if netns is None or device is None:
+        return None
+    key = DeviceKey(netns.inode, device.ifindex)
+    return netlink.read_counters([key], {netns.inode: netns}).get(key)
 
 
 # What is left

@@ -17,10 +17,12 @@ from tapwright.adapters.process import is_socket
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot
+from tapwright.plan.counts import Counts
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
+from tapwright.plan.preflight import Facts
 from tapwright.plan.steps import Finding, Found, Leftover, Operation, Step
-from tapwright.providers import ovs_leftovers, ovs_mirror, ovs_perform
+from tapwright.providers import ovs_leftovers, ovs_mirror, ovs_perform, ovs_scout
 from tapwright.providers.ovs_model import describe
 from tapwright.providers.ovs_points import points_of
 from tapwright.providers.several import ask_all
@@ -119,6 +121,26 @@ class Ovs:
             raise
         except ProviderError:
             return None
+
+    def scouted(self, mirror: Mirror) -> Facts:
+        """The way of the copies, as this switch goes it.  Raises ProviderError, PrivilegeError."""
+        home = self._homes.get(mirror.point.switch)
+        if not home:
+            raise ProviderError(f"no Open vSwitch has the switch of port {mirror.point.port}")
+        return ovs_scout.scout(home, mirror)
+
+    def measured(self, steps: Sequence[Step]) -> Counts:
+        """At the mirrored port and of the mirror, as published last.  Raises ProviderError, PrivilegeError."""
+        step = next((step for step in steps if step.do.verb == ovs_mirror.DO), None)
+        if step is None:
+            return Counts()
+        return self._everywhere(step.do, lambda remote: ovs_perform.measure(remote, step), nothing=Counts())
+
+    def revalidate(self, steps: Sequence[Step]) -> bool:
+        """Throw away the flows that were computed before.  Raises ProviderError, PrivilegeError."""
+        for home in dict.fromkeys(self._home(step.do) for step in steps):
+            ovs_perform.purge(home)
+        return bool(steps)
 
     def _home(self, do: Operation) -> str:
         """The database that has the bridge of `do`.  Raises ProviderError."""

@@ -9,9 +9,9 @@ from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirrorRow, Tables
 from tapwright.adapters.ovsdb_transact import Operation as Change
 from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
 from tapwright.errors import ProviderError
+from tapwright.plan.preflight import room
 from tapwright.plan.steps import Operation
 from tapwright.providers.ovs_mirror import MARK, Wanted, wanted
-from tapwright.providers.ovs_preflight import room
 
 _OWN_MTU = 9216
 """Of our own device at least: else Open vSwitch gives it the smallest of the bridge, and a kernel cuts off at it."""

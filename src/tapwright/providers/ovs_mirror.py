@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from tapwright.adapters.ovsdb_transact import a_map
 from tapwright.errors import ProviderError, UsageError
 from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse
+from tapwright.plan.preflight import loop
 from tapwright.plan.steps import Mark, Operation, Step
-from tapwright.providers.ovs_preflight import loop
 
 MARK = "tapwright-mark"
 """External id with `Mark.text` on every row of ours."""

@@ -9,13 +9,15 @@ computed without the mirror and would go on without it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from tapwright.adapters import command, ovsdb, unixctl
 from tapwright.adapters.ovsdb_mirrors import Tables
 from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
 from tapwright.errors import ProviderError, TapwrightError
+from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers.ovs_changes import allowed, changes, differences, removals, spellings
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
@@ -23,6 +25,8 @@ from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
 PATIENCE = 5.0
 """Seconds in which ovs-vswitchd has to take over what was written."""
 _PAUSE = 0.02
+_LAG = 6.5
+"""Seconds: statistics are published every 5, and those of cached flows gathered about once in one."""
 _TRIES = 5
 """How often somebody else may change the bridge's mirrors between our look and our transaction."""
 
@@ -41,7 +45,7 @@ def open_mirror(remote: str, do: Operation) -> None:
         _taken_over(remote, want, lambda: _reconfigurations(control) > least)
         if do.text("device"):
             _bring_up(remote, do.text("device"))
-        unixctl.command(control, "revalidator/purge")
+        purge(remote)
     except TapwrightError:
         if fresh:
             with suppress(TapwrightError):
@@ -85,6 +89,47 @@ def count(remote: str, step: Step) -> int | None:
     """Frames that the mirror copied, as ovs-vswitchd publishes it every 5 s; None before that."""
     tables = select(remote, ("Mirror", [carries(identity(step.do))]))
     return next((row.statistics.get("tx_packets") for row in tables.mirrors), None)
+
+
+def measure(remote: str, step: Step) -> Counts:
+    """What is counted at the mirrored port and of the mirror, both as ovs-vswitchd published them last.
+
+    That is every 5 s, of the port as it is then and of the mirror as its cached flows were looked through last.
+    """
+    names = spellings(step.do.text("port"))
+    ports = select(remote, *(("Port", [["name", "==", name]]) for name in names)).ports[:1]
+    members = [member for port in ports for member in port.interfaces]
+    tables = select(
+        remote,
+        ("Mirror", [carries(identity(step.do))]),
+        *(("Interface", [["_uuid", "==", uuid(member)]]) for member in members),
+    )
+    # What is published of a port and of a mirror is published at once: nothing yet is nothing counted.
+    copies = next((row.statistics.get("tx_packets", 0) for row in tables.mirrors), None)
+    statistics = [row.statistics for row in tables.interfaces]
+    sums = {name: _sum(statistics, name) for name in ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")}
+    sides = (sums["tx_bytes"], sums["rx_bytes"])
+    want = wanted(step.do)
+    # A port without a tag carries the VLAN of the copies, too, and counts them as what comes to the VM.
+    drowned = bool(want.vlan) and any(port.tag is None for port in ports)
+    counts = Counts(
+        seen=Ways(None if drowned else sums["tx_packets"], sums["rx_packets"]),
+        seen_bytes=None if None in sides else sum(side or 0 for side in sides),
+        lag=_LAG,
+    )
+    if want.to_vm and want.from_vm:
+        return replace(counts, total=copies)
+    return replace(counts, copied=Ways(into=copies) if want.to_vm else Ways(out=copies))
+
+
+def _sum(statistics: Sequence[Mapping[str, int]], name: str) -> int | None:
+    found = [each[name] for each in statistics if name in each]
+    return sum(found) if found and len(found) == len(statistics) else None
+
+
+def purge(remote: str) -> None:
+    """Throw away flows that were computed before.  Raises PrivilegeError, ProviderError."""
+    unixctl.command(unixctl.control_socket(remote), "revalidator/purge")
 
 
 def has_bridge(remote: str, bridge: str) -> bool:

@@ -1,0 +1,145 @@
+"""Watching whether mirrors deliver: counters read about once a second, judged, and a switch reminded once.
+
+Open vSwitch goes on with flows that it computed before a mirror was there.  Where nothing or not
+all is copied it is made to compute them anew, once; what is wrong after that is reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from tapwright.control.sessions import Opened, Sessions
+from tapwright.errors import TapwrightError
+from tapwright.plan.counts import Counts
+from tapwright.plan.points import PointKind
+from tapwright.plan.steps import Found
+from tapwright.providers.base import Meter
+from tapwright.tap.delivery import Asked, Outcome, Reading, Verdict, judge, kept
+
+_CURABLE = frozenset({Outcome.STALE, Outcome.ONE_WAY, Outcome.NONE})
+_UNSEEN = Verdict(Outcome.UNKNOWN, "not looked at yet")
+_INSPECTED_EVERY = 5.0
+"""Seconds between two looks at whether the mirror is still as it was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What arrived of a mirror where we collect it ourselves."""
+
+    frames: int
+    cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What is known of one mirror's copies."""
+
+    opened: Opened
+    verdict: Verdict
+    revalidated: bool = False
+    """Whether the switch had to be reminded of the mirror."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One mirror while it is watched."""
+
+    opened: Opened
+    meter: Meter
+    asked: Asked
+    readings: tuple[Reading, ...] = ()
+    verdict: Verdict = _UNSEEN
+    revalidated: bool = False
+    inspected: float = float("-inf")
+    changed: str = ""
+    """What differs from how the mirror was made, as found last."""
+
+
+@dataclass(slots=True)
+class Deliveries:
+    """Of all mirrors of a session whose provider counts."""
+
+    _watched: list[_Watched] = field(default_factory=list)
+    _clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of(
+        cls,
+        sessions: Sessions,
+        mirrors: Sequence[Opened],
+        largest: Mapping[Opened, tuple[int, str]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Deliveries:
+        """`largest` has for a mirror the largest frame whose copy arrives whole, and what becomes of larger ones."""
+        outlets = Counter(map(_outlet, mirrors))
+        watched = []
+        for opened in mirrors:
+            meter = sessions.meter(opened.mirror.point.provider)
+            if meter is not None:
+                size, beyond = (largest or {}).get(opened, (0, ""))
+                shared = opened.mirror.point.kind is PointKind.MIRROR and outlets[_outlet(opened)] > 1
+                asked = Asked(opened.mirror.direction, bool(opened.mirror.program), shared, size, beyond)
+                watched.append(_Watched(opened, meter, asked))
+        return cls(watched, clock)
+
+    def look(self, received: Mapping[Opened, Received] | None = None) -> tuple[Delivery, ...]:
+        """Read the counters and judge, reminding a switch where that may help; never raises TapwrightError."""
+        for watched in self._watched:
+            self._look(watched, (received or {}).get(watched.opened))
+        return self.latest
+
+    @property
+    def latest(self) -> tuple[Delivery, ...]:
+        """As of the last look."""
+        return tuple(Delivery(each.opened, each.verdict, each.revalidated) for each in self._watched)
+
+    def _look(self, watched: _Watched, received: Received | None) -> None:
+        now = self._clock()
+        try:
+            counts = watched.meter.measured(watched.opened.steps)
+            self._inspect(watched, now)
+        except TapwrightError as error:
+            watched.verdict = Verdict(Outcome.UNKNOWN, error.line)
+            return
+        reading = Reading(now, counts, received.frames if received else None, received.cut if received else 0)
+        watched.readings = kept(watched.readings, reading)
+        watched.verdict = judge(watched.readings, watched.asked)
+        if watched.changed:
+            watched.verdict = _explained(watched.verdict, counts, watched.changed)
+        elif watched.verdict.outcome in _CURABLE and not watched.asked.revalidated:
+            self._remind(watched)
+
+    def _inspect(self, watched: _Watched, now: float) -> None:
+        """Whether somebody changed the mirror."""
+        if now < watched.inspected + _INSPECTED_EVERY:
+            return
+        watched.inspected = now
+        findings = [watched.meter.found(step) for step in watched.opened.steps]
+        odd = [f for f in findings if f.found in (Found.CHANGED, Found.ABSENT) or (f.found is Found.THERE and f.detail)]
+        words = {Found.ABSENT: "the mirror is gone", Found.CHANGED: "somebody changed it"}
+        watched.changed = "; ".join(": ".join(filter(None, (words.get(f.found, ""), f.detail))) for f in odd)
+
+    def _remind(self, watched: _Watched) -> None:
+        watched.asked = replace(watched.asked, revalidated=True)
+        if watched.meter.revalidate(watched.opened.steps):
+            watched.revalidated = True
+            # What was counted before says nothing about what it does now.
+            watched.readings = watched.readings[-1:]
+        else:
+            watched.verdict = judge(watched.readings, watched.asked)
+
+
+def _outlet(opened: Opened) -> tuple[str, str, str]:
+    """Where a switch's mirrors meet."""
+    mirror = opened.mirror
+    return mirror.point.provider, mirror.point.switch, mirror.target.text
+
+
+def _explained(verdict: Verdict, counts: Counts, changed: str) -> Verdict:
+    """With what differs; a switch may go on copying by flows that it computed before."""
+    if not counts.copies:
+        return Verdict(Outcome.NONE, changed)
+    return replace(verdict, reason=f"{verdict.reason}; {changed}")

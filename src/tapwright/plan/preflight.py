@@ -1,0 +1,265 @@
+"""Pure: what can be known of a mirror before it is opened: room for it, loops, and whether copies fit the way.
+
+What happens to copies that are too large differs, and was measured (docs/delivery.md): the kernel's
+tunnels send them in fragments; Open vSwitch's userspace datapath loses them, and counts them as sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_address
+
+from tapwright.plan.mirrors import Mirror, Target, TargetKind
+
+MOST_MIRRORS = 32
+"""Mirrors of one bridge: MAX_MIRRORS of Open vSwitch's ofproto-dpif-mirror.h; the next one is not made, silently."""
+ETHERNET = 14
+"""Bytes of the frame's own header, which an MTU does not count and a copy carries."""
+_TAG = 4
+_IP4 = 20
+_IP6_MORE = 20
+_GRE, _GRE_KEY, _GRE_SEQUENCE, _UDP = 4, 4, 4, 8
+_HEADERS = {
+    TargetKind.ERSPAN2: _GRE + _GRE_SEQUENCE + 8,
+    TargetKind.ERSPAN3: _GRE + _GRE_SEQUENCE + 12,
+    TargetKind.GRE: _GRE,
+    TargetKind.VXLAN: _UDP + 8,
+    TargetKind.GENEVE: _UDP + 8,
+}
+"""Bytes between the outer IP header and the copied frame: draft-foschiano-erspan-03, RFC 2784, 7348, 8926."""
+
+
+class TooLarge(StrEnum):
+    """What becomes of a copy that is larger than the way allows."""
+
+    LOST = "lost"
+    FRAGMENTS = "fragments"
+    UNKNOWN = "unknown"
+
+
+_BEYOND = {
+    TooLarge.LOST: "they are lost, neither cut nor in fragments, and no counter of the host tells",
+    TooLarge.FRAGMENTS: "they are sent in IP fragments, which a collector has to put together: `tapwright collect` "
+    "keeps the first one, cut",
+    TooLarge.UNKNOWN: "they may be lost or cut",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """The way by which wrapped copies leave for the collector."""
+
+    device: str = ""
+    """By which they leave; "" where there is no route."""
+    gateway: str = ""
+    """Address of the first router, "" where the collector is on the link."""
+    mtu: int = 0
+    """Of that device and what it leaves by; 0 where nobody knows."""
+    usable: bool = True
+    """Whether whoever makes the copies can send by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was found before the mirror is opened; what is 0, "" or None nobody knows."""
+
+    vnic_mtu: int = 0
+    addresses: tuple[str, ...] = ()
+    """The mirrored vNIC's."""
+    tagged: bool = False
+    """Whether its frames are copied with a VLAN tag."""
+    way: Way | None = None
+    """Of a tunnel."""
+    taker_mtu: int = 0
+    """Largest MTU that the device or vNIC takes which gets the copies."""
+    mirrors: int = 0
+    """Mirrors that the bridge has, where there is a limit to them."""
+    too_large: TooLarge = TooLarge.UNKNOWN
+    cuts_wrapped: bool = False
+    """Whether frames are cut after they were wrapped."""
+
+
+class Answer(StrEnum):
+    """Whether a mirror may be opened, as far as one question goes."""
+
+    YES = "yes"
+    WARN = "warn"
+    """It delivers, but not all."""
+    REFUSE = "refuse"
+    """Nothing could arrive, or harm would be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to one question."""
+
+    question: str
+    answer: Answer
+    text: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Everything that can be said of a mirror before it is opened."""
+
+    verdicts: tuple[Verdict, ...] = ()
+    largest: int = 0
+    """Bytes of the largest frame whose copy arrives whole; 0 where all do or nobody knows."""
+    beyond: str = ""
+    """What becomes of copies of larger ones, as a clause."""
+
+    @property
+    def refusal(self) -> Verdict | None:
+        """Why it must not be opened."""
+        return next((verdict for verdict in self.verdicts if verdict.answer is Answer.REFUSE), None)
+
+    @property
+    def warnings(self) -> tuple[Verdict, ...]:
+        """What a person should know before."""
+        return tuple(verdict for verdict in self.verdicts if verdict.answer is Answer.WARN)
+
+
+NOTHING_KNOWN = Preflight()
+
+
+def judge(mirror: Mirror, facts: Facts) -> Preflight:
+    """From facts to everything that can be said."""
+    return Preflight(tuple(_verdicts(mirror, facts)), largest(mirror.target, facts), beyond(facts))
+
+
+def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
+    target = mirror.target
+    yield _room(facts)
+    yield _no_loop(mirror, facts)
+    if target.tunnel:
+        yield _reachable(target, facts)
+        yield _fits(target, facts)
+    elif facts.taker_mtu and facts.vnic_mtu:
+        yield _taken(mirror, facts)
+    if mirror.snaplen and target.tunnel and facts.cuts_wrapped:
+        yield Verdict(
+            "length", Answer.REFUSE,
+            f"frames cut to {mirror.snaplen} bytes cannot be sent to {target.text}: Open vSwitch's userspace "
+            "datapath cuts them after it wrapped them, and nothing arrives",
+            "leave -s out, or capture --point mirror -s and send the file",
+        )  # fmt: skip
+
+
+def _room(facts: Facts) -> Verdict:
+    if full := room(facts.mirrors):
+        return Verdict("room", Answer.REFUSE, full, "see them: ovs-vsctl list Mirror")
+    return Verdict("room", Answer.YES, "there is room for one more mirror")
+
+
+def room(mirrors: int) -> str:
+    """Why a bridge that has so many mirrors takes no more, "" where it does."""
+    if mirrors < MOST_MIRRORS:
+        return ""
+    return f"it has {mirrors} mirrors already, and Open vSwitch serves {MOST_MIRRORS} a bridge at most"
+
+
+def _no_loop(mirror: Mirror, facts: Facts) -> Verdict:
+    way = (facts.way.device, facts.way.gateway) if facts.way else ()
+    if why := loop(mirror, facts.addresses, way):
+        return Verdict("loop", Answer.REFUSE, f"this mirror would be a loop: {why}", "choose another target")
+    return Verdict("loop", Answer.YES, "copies do not pass the mirrored port again")
+
+
+def loop(mirror: Mirror, addresses: Collection[str] = (), way: Collection[str] = ()) -> str:
+    """Why copies would be copied again, "" where they would not.
+
+    `addresses` are the mirrored vNIC's own; `way` names the switch ports, devices and routers
+    through which the target is reached.
+    """
+    mirrored = {mirror.point.port, mirror.point.device_name} - {""}
+    if mirrored & {mirror.place.port, mirror.place.device_name}:
+        return f"the copies of {mirror.point.port} would go into {mirror.point.port} itself"
+    if mirror.place.device and mirror.place.device == mirror.point.device:
+        return f"the copies would go into the mirrored device {mirror.point.device_name} itself"
+    own = {str(ip_address(address.partition("/")[0])) for address in addresses}
+    if mirror.target.remote and str(ip_address(mirror.target.remote)) in own:
+        return f"{mirror.target.remote} is the mirrored VM itself, which would get copies of its copies"
+    if through := sorted((mirrored | own) & set(way)):
+        return f"the way to {mirror.target.remote or mirror.target.text} leads through {through[0]}, which is mirrored"
+    return ""
+
+
+def _reachable(target: Target, facts: Facts) -> Verdict:
+    way = facts.way
+    if way is None:
+        return Verdict("way", Answer.YES, f"the way to {target.remote} is not known")
+    if not way.device:
+        return Verdict(
+            "way", Answer.REFUSE, f"no route to the collector {target.remote}",
+            f"ip route get {target.remote} must answer",
+        )  # fmt: skip
+    if not way.usable:
+        return Verdict(
+            "way", Answer.REFUSE,
+            f"packets to {target.remote} leave by {way.device}, which is no bridge of this Open vSwitch: its userspace "
+            "datapath sends copies by its own bridges only, and would make none",
+            f"put {way.device} and its address on a bridge of it, or mirror to a device: --to nic:DEV",
+        )  # fmt: skip
+    return Verdict("way", Answer.YES, f"copies leave by {way.device}" + (f" and {way.gateway}" if way.gateway else ""))
+
+
+def overhead(target: Target) -> int:
+    """Bytes that `target`'s tunnel puts around a frame, outer Ethernet header included; 0 where it is no tunnel."""
+    if not target.tunnel:
+        return 0
+    key = _GRE_KEY if target.kind is TargetKind.GRE and target.number else 0
+    more = _IP6_MORE if ip_address(target.remote).version == 6 else 0
+    return ETHERNET + _IP4 + more + _HEADERS[target.kind] + key
+
+
+def largest(target: Target, facts: Facts) -> int:
+    """Bytes of the largest frame whose copy passes whole, 0 where all of the vNIC's do or nobody knows.
+
+    With its Ethernet header and tag, as counters of bytes have it.
+    """
+    if not facts.vnic_mtu:
+        return 0
+    most = facts.vnic_mtu + ETHERNET + (_TAG if facts.tagged else 0)
+    if not target.tunnel:
+        allowed = facts.taker_mtu + ETHERNET if facts.taker_mtu else most
+    elif facts.way and facts.way.mtu:
+        allowed = facts.way.mtu + ETHERNET - overhead(target)
+    else:
+        return 0
+    return max(allowed, 1) if allowed < most else 0
+
+
+def beyond(facts: Facts) -> str:
+    """What becomes of copies of larger frames, as a clause."""
+    return _BEYOND[facts.too_large]
+
+
+def _fits(target: Target, facts: Facts) -> Verdict:
+    most = largest(target, facts)
+    mtu = facts.way.mtu if facts.way else 0
+    if not most:
+        known = mtu and facts.vnic_mtu
+        return Verdict("size", Answer.YES, f"the vNIC's largest frames pass the MTU of {mtu}" if known else "not known")
+    needed = mtu + facts.vnic_mtu + ETHERNET + (_TAG if facts.tagged else 0) - most
+    vnic = most - ETHERNET - (_TAG if facts.tagged else 0)
+    return Verdict(
+        "size", Answer.WARN,
+        f"copies of frames with more than {most} bytes do not fit the way to {target.remote}, whose MTU is {mtu}: "
+        f"{beyond(facts)}",
+        f"raise the MTU of the way to {needed}, lower the vNIC's to {vnic}, or mirror to a device of this host",
+    )  # fmt: skip
+
+
+def _taken(mirror: Mirror, facts: Facts) -> Verdict:
+    most = largest(mirror.target, facts)
+    name = mirror.place.port or mirror.place.device_name or mirror.target.text
+    if not most:
+        return Verdict("size", Answer.YES, f"{name} takes the vNIC's largest frames")
+    return Verdict(
+        "size", Answer.WARN,
+        f"{name} takes frames up to {most} bytes, and the vNIC's may be larger: {beyond(facts)}",
+        f"raise its MTU to {facts.vnic_mtu + (_TAG if facts.tagged else 0)}",
+    )  # fmt: skip

@@ -1,0 +1,261 @@
+"""What is said before a mirror is opened, and that it is what happens: on a real Open vSwitch and the real kernel."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from support.entered import entered
+from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, World, _socket, points_of, world
+from support.netns import ip, veth
+from support.vnics import quiet_namespace
+from tapwright.find.topology import join
+from tapwright.model import Host
+from tapwright.plan.mirrors import Mirror, Place, parse
+from tapwright.plan.points import PointKind
+from tapwright.plan.preflight import Answer, Preflight, TooLarge, judge
+from tapwright.plan.steps import Mark
+from tapwright.providers.linux import Linux
+from tapwright.providers.ovs import Ovs
+from tapwright.providers.ovs_scout import lookup
+
+pytestmark = pytest.mark.root
+
+MARK = Mark("1a2b3c4d", "1.1.b", 9)
+VXLAN = f"vxlan://{COLLECTOR}?vni=8"
+
+
+@pytest.fixture(scope="module")
+def lively() -> Iterator[World]:
+    with world() as lively:
+        yield lively
+
+
+def before(lively: World, target: str, place: Place | None = None, port: str = "vnet1", **more) -> Preflight:
+    provider = lively.provider
+    points_of(provider)
+    mirror = lively.mirror(target, place, port=port, **more)
+    return judge(mirror, provider.scouted(mirror))
+
+
+def answer(found: Preflight, question: str) -> Answer:
+    return next(verdict.answer for verdict in found.verdicts if verdict.question == question)
+
+
+def test_the_way_is_the_switchs_own(lively: World) -> None:
+    assert lookup(lively.switch.remote, COLLECTOR)["dev"] == "br-phy"
+    assert lookup(lively.switch.remote, "203.0.113.9") == {}
+    for target in (VXLAN, f"gre://[{COLLECTOR6}]?key=5"):
+        assert answer(before(lively, target), "way") is Answer.YES
+    refusal = before(lively, "vxlan://203.0.113.9?vni=8").refusal
+    assert refusal
+    assert refusal.text == "no route to the collector 203.0.113.9"
+
+
+def test_a_way_by_a_device_that_is_no_bridge_would_carry_no_copy(lively: World) -> None:
+    """The kernel has a route there, and the userspace datapath makes no copy for it: its flows say so."""
+    host = lively.switch.netns
+    veth(host, "elsewhere0", "elsewhere1")
+    ip("addr", "add", "172.30.0.1/24", "dev", "elsewhere0", netns=host)
+    try:
+        refusal = before(lively, "vxlan://172.30.0.9?vni=8").refusal
+        assert refusal
+        assert "leave by elsewhere0, which is no bridge of this Open vSwitch" in refusal.text
+        provider, step = lively.step("vxlan://172.30.0.9?vni=8")
+        provider.perform(step.do)
+        try:
+            flows = lively.switch.appctl("dpctl/dump-flows")
+            assert "tnl_push" not in flows
+        finally:
+            provider.perform(step.undo)
+    finally:
+        ip("link", "del", "elsewhere0", netns=host)
+
+
+def test_what_is_said_to_be_lost_is_lost_and_what_fits_arrives(lively: World) -> None:
+    found = before(lively, VXLAN)
+    (warning,) = found.warnings
+    assert "they are lost" in warning.text
+    provider, step = lively.step(VXLAN)
+    provider.perform(step.do)
+    try:
+        sizes = [found.largest - 1, found.largest, found.largest + 1, 1514]
+        arrived = heard(lively.collector, "eth0", lively.web, sizes)
+    finally:
+        provider.perform(step.undo)
+    assert arrived == {found.largest - 1, found.largest}
+
+
+def heard(netns: str, device: str, sender: str, sizes: list[int]) -> set[int]:
+    """Which of these frames, sent by the VM again and again, arrive wrapped in VXLAN and whole, by their own length."""
+    end, listener = _socket(sender), listening(netns, device)
+    found: set[int] = set()
+    deadline = time.monotonic() + 60
+    rounds = 0
+    try:
+        # The smallest one is certain to arrive; once it did, the others get twenty more chances.
+        while rounds < 20:
+            assert time.monotonic() < deadline, "not even the smallest arrived"
+            for size in sizes:
+                end.send(frame(size))
+            for packet in received(listener):
+                inner = packet[50:]
+                if packet[12:14] == b"\x08\x00" and inner[12:14] == b"\x88\xb6":
+                    found.add(len(inner))
+            rounds += bool(found)
+    finally:
+        end.close()
+        listener.close()
+    return found
+
+
+def listening(netns: str, device: str) -> socket.socket:
+    opened = entered(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)))
+    opened.bind((device, 3))
+    opened.settimeout(0.1)
+    return opened
+
+
+def frame(size: int) -> bytes:
+    """Of an ethertype that nobody else uses here."""
+    return bytes.fromhex((DB + WEB).replace(":", "") + "88b6") + bytes(size - 14)
+
+
+def received(listener) -> Iterator[bytes]:
+    for _ in range(400):
+        try:
+            yield listener.recv(65535)
+        except TimeoutError:
+            return
+
+
+def test_a_device_with_a_smaller_mtu_is_told(lively: World) -> None:
+    """A port of the switch that takes less: what is said is lost."""
+    lively.switch.vsctl("add-port", "br0", "snf0")
+    try:
+        ip("link", "set", "snf0", "mtu", "1000", netns=lively.switch.netns)
+        lively.switch.vsctl("wait-until", "interface", "snf0", "mtu=1000")
+        found = before(lively, "nic:snf0", Place(device_name="snf0", port="snf0"))
+        (warning,) = found.warnings
+        assert "snf0 takes frames up to 1014 bytes" in warning.text
+        assert found.largest == 1014
+    finally:
+        lively.switch.vsctl("del-port", "snf0")
+        ip("link", "set", "snf0", "mtu", "1500", netns=lively.switch.netns)
+
+
+def test_a_tag_of_the_port_is_counted(lively: World) -> None:
+    lively.switch.vsctl("set", "port", "vnet2", "tag=10")
+    try:
+        assert "1446" in before(lively, VXLAN, port="vnet2").warnings[0].advice
+    finally:
+        lively.switch.vsctl("clear", "port", "vnet2", "tag")
+
+
+def test_snaplen_with_a_tunnel_is_refused_before(lively: World) -> None:
+    provider = lively.provider
+    points_of(provider)
+    mirror = replace(lively.mirror(VXLAN), snaplen=64)
+    found = judge(mirror, provider.scouted(mirror))
+    assert found.refusal
+    assert "nothing arrives" in found.refusal.text
+
+
+def test_the_mirrored_vms_own_address_is_a_loop(lively: World) -> None:
+    provider = lively.provider
+    points_of(provider)
+    mirror = lively.mirror(VXLAN)
+    facts = replace(provider.scouted(mirror), addresses=(f"{COLLECTOR}/24",))
+    assert judge(mirror, facts).refusal
+
+
+def test_a_switch_that_is_not_known_is_an_error() -> None:
+    from tapwright.errors import ProviderError
+
+    with world() as lively, pytest.raises(ProviderError):
+        Ovs(["unix:/run/nowhere/db.sock"]).scouted(lively.mirror(VXLAN))
+
+
+# The kernel
+
+
+@contextmanager
+def bridge(tmp: Path) -> Iterator[tuple[str, str, str]]:
+    with ExitStack() as stack:
+        host, web, collector = (stack.enter_context(quiet_namespace()) for _ in range(3))
+        veth(host, "vnet1", "eth0", web)
+        veth(host, "up0", "eth0", collector)
+        ip("addr", "add", "172.31.0.1/24", "dev", "up0", netns=host)
+        ip("addr", "add", f"{COLLECTOR}/24", "dev", "eth0", netns=collector)
+        yield host, web, collector
+
+
+def linux(host: str, guests: list[str], target: str, to: str = "") -> tuple[Linux, Mirror]:
+    provider = Linux([host, *guests])
+    snapshot = provider.snapshot()
+    points = provider.points(join(Host("h"), [snapshot]))
+    point = next(p for p in points if p.device_name == "vnet1" and p.netns.name == host and p.kind is PointKind.DEVICE)
+    device = next((d for d in snapshot.devices if d.name == to and d.key.netns == point.netns.inode), None)
+    place = Place(device.key, device.name, point.netns) if device else Place()
+    return provider, Mirror(point, parse(target), MARK, place)
+
+
+def test_the_kernels_tunnel_sends_large_copies_in_fragments(tmp_path: Path) -> None:
+    with bridge(tmp_path) as (host, web, collector):
+        provider, mirror = linux(host, [web], VXLAN)
+        facts = provider.scouted(mirror)
+        assert (facts.way.device, facts.way.mtu, facts.too_large) == ("up0", 1500, TooLarge.FRAGMENTS)
+        found = judge(mirror, facts)
+        assert "in IP fragments" in found.warnings[0].text
+        assert fragments(provider, mirror, web, collector, found.largest) == (0, 0)
+        first, later = fragments(provider, mirror, web, collector, found.largest + 1)
+        assert first
+        assert later
+
+
+def fragments(provider: Linux, mirror: Mirror, web: str, collector: str, size: int) -> tuple[int, int]:
+    """How many first and later fragments arrive of copies of frames of that size."""
+    steps = provider.steps(mirror)
+    listener, end = listening(collector, "eth0"), _socket(web)
+    counts = [0, 0, 0]
+    deadline = time.monotonic() + 60
+    try:
+        for step in steps:
+            provider.perform(step.do)
+        while not counts[0]:
+            assert time.monotonic() < deadline
+            end.send(frame(size))
+            for packet in received(listener):
+                if packet[12:14] == b"\x08\x00" and packet[23] == 17:
+                    word = int.from_bytes(packet[20:22], "big")
+                    counts[0] += 1
+                    counts[1] += bool(word & 0x2000)
+                    counts[2] += bool(word & 0x1FFF)
+    finally:
+        for step in reversed(steps):
+            provider.perform(step.undo)
+        listener.close()
+        end.close()
+    return counts[1], counts[2]
+
+
+def test_a_route_with_an_mtu_of_its_own_counts(tmp_path: Path) -> None:
+    with bridge(tmp_path) as (host, web, _):
+        ip("route", "add", "203.0.113.0/24", "via", COLLECTOR, "mtu", "1400", netns=host)
+        provider, mirror = linux(host, [web], "vxlan://203.0.113.9?vni=8")
+        facts = provider.scouted(mirror)
+        assert (facts.way.gateway, facts.way.mtu) == (COLLECTOR, 1400)
+        provider, mirror = linux(host, [web], "vxlan://198.51.100.1?vni=8")
+        assert judge(mirror, provider.scouted(mirror)).refusal
+
+
+def test_a_veth_takes_what_its_other_end_takes(tmp_path: Path) -> None:
+    with bridge(tmp_path) as (host, web, collector):
+        ip("link", "set", "eth0", "mtu", "1000", netns=collector)
+        provider, mirror = linux(host, [web, collector], "nic:up0", "up0")
+        found = judge(mirror, provider.scouted(mirror))
+        assert "up0 takes frames up to 1014 bytes" in found.warnings[0].text
