@@ -118,6 +118,22 @@ def test_a_signal_leaves_nothing(some: Lab, state: Mapping[str, str], number: si
     assert world(some) == before
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_two_mirrors_of_one_vm_end_in_either_order(some: Lab, state: Mapping[str, str], order: tuple[int, int]) -> None:
+    before = world(some)
+    env = {**some.environment(), **state}
+    taker = collector(some)
+    with (
+        mirroring("web", "--to", f"vm:{taker}", env=env) as (one, _),
+        mirroring("web", "--to", f"vm:{taker}", "-f", "tcp", env=env) as (other, _),
+    ):
+        running = [one, other]
+        answers = [ended(running[number]) for number in order]
+    assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
+    assert all(count["frames"] for answer in answers for count in answer.data["copied"])
+    assert world(some) == before
+
+
 @pytest.mark.parametrize("by", ["linux", "ovs"])
 def test_killed_it_is_swept_once_its_lease_is_over(ovs: Lab, state: Mapping[str, str], by: str) -> None:
     before = world(ovs)

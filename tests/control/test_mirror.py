@@ -157,6 +157,16 @@ def test_stopped_by_another_its_file_is_whole(lab: Lab, env: Mapping[str, str], 
     assert len(fields(file, "eth.src")) > 10
 
 
+def test_without_the_privilege_nothing_is_written(lab: Lab, env: Mapping[str, str], tmp_path: Path) -> None:
+    wrapper = ("setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin")
+    file = str(tmp_path / "web.pcapng")
+    with untouched(lab):
+        answer = tapwright("capture", "web", "--point", "mirror", "-w", file, env=env, wrapper=wrapper)
+    assert answer.code == 4
+    assert "CAP_NET_ADMIN" in answer.err
+    assert tapwright("sessions", "--json", env=env).data == []
+
+
 def test_from_python(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPWRIGHT_STATE", str(tmp_path / "state"))
     with untouched(lab):
