@@ -54,7 +54,7 @@ def test_filters_of_any_length_work_and_look_alike(here: Netns, length: int, hoo
     assert (action.control_action.type, action.cookie) == ("continue", "1a2b3c4d")
     assert found.program == program(length)
     speaker = Speaker(here.name, [bytes(60) for _ in range(20)], "near" if hook == "ingress" else "far")
-    with tapes((here.name, "out", "", 0)) as running:
+    with tapes((here.name, "out", "", bytes)) as running:
         assert recorded(running, [speaker])[0].total() == 20
     (found,) = [each for each in tc.filters(here, "far", hook) if each.options]
     assert found.actions[0].stats.packets >= 20

@@ -108,13 +108,6 @@ def test_a_bridge_takes_32_mirrors() -> None:
     assert answers(mirror(), replace(FACTS, mirrors=32))["room"][0] is Answer.REFUSE
 
 
-def test_frames_cut_after_they_were_wrapped_never_arrive() -> None:
-    facts = replace(FACTS, cuts_wrapped=True)
-    assert answers(mirror(snaplen=64), facts)["length"][0] is Answer.REFUSE
-    assert "length" not in answers(mirror(), facts)
-    assert "length" not in answers(mirror("nic:snf0", snaplen=64), facts)
-
-
 def test_a_device_that_takes_less_than_the_vnic_sends() -> None:
     to = mirror("nic:snf0", Place(device_name="snf0"))
     answer, text, advice = answers(to, replace(LOST, taker_mtu=1000))["size"]

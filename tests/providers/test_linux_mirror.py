@@ -8,7 +8,7 @@ import pytest
 from support.copied import World, opened, world
 from support.frames import whole_frames
 from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, seen, speakers, talk
-from support.tapes import MARKERS, Speaker, recorded, tapes
+from support.tapes import MARKERS, Speaker, Unwrap, behind, recorded, tapes
 from support.traces import tc
 from tapwright.adapters import livepcap
 from tapwright.filter import compile_filter
@@ -93,11 +93,13 @@ def compiled(text: str, vnic: Vnic = WEBS) -> tuple[bytes, str]:
     return (found.program.code if text else b""), found.pcap_text
 
 
-def judged(world: World, text: str, netns: str, peel: int = 0, only: str = "") -> tuple[Counter[bytes], ...]:
+def judged(
+    world: World, text: str, netns: str, unwrapped: Unwrap = bytes, only: str = ""
+) -> tuple[Counter[bytes], ...]:
     """What tcpdump's own filter took at the VM's port, what came to the target, and all that passed at the port."""
     asked = (("vnet1", text), ("vnet1", ""))
-    at_port = [(world.host, device, filter_text, 0) for device, filter_text in asked]
-    with tapes(at_port[0], (netns, "eth0", only, peel), at_port[1]) as running:
+    at_port = [(world.host, device, filter_text, bytes) for device, filter_text in asked]
+    with tapes(at_port[0], (netns, "eth0", only, unwrapped), at_port[1]) as running:
         said = [Speaker(world.web, [*SENT, *BIG]), Speaker(world.db, GOT)]
         return tuple(recorded(running, said))
 
@@ -116,7 +118,7 @@ def test_a_collector_gets_exactly_that(quiet: World) -> None:
     """Whole frames of 1,500 bytes too, whose copies do not fit into one packet."""
     program, judge = compiled("inbound or (outbound and tcp)")
     with opened(quiet, f"vxlan://{COLLECTOR}?vni=7007", program=program):
-        at_port, copied, _ = judged(quiet, judge, quiet.collector, 50, "udp port 4789")
+        at_port, copied, _ = judged(quiet, judge, quiet.collector, behind(50), "udp port 4789")
     assert copied == at_port
     assert copied
 
@@ -128,7 +130,7 @@ def test_a_filter_and_one_direction(quiet: World, direction: Direction) -> None:
     _, judge = compiled(f"{word} and ip")
     markers = [Speaker(quiet.web, SENT)] if direction is Direction.OUT else [Speaker(quiet.db, GOT)]
     with opened(quiet, "nic:snf0", quiet.place("snf0"), program=program, direction=direction):
-        asked = [(quiet.host, "vnet1", judge, 0), (quiet.sniffer, "eth0", "", 0)]
+        asked = [(quiet.host, "vnet1", judge, bytes), (quiet.sniffer, "eth0", "", bytes)]
         with tapes(*asked) as running:
             at_port, copied = recorded(running, markers)
     assert copied == at_port

@@ -11,7 +11,7 @@ from support.copied import World, opened, world
 from support.mirrored import COLLECTOR, DB, MARK, WEB, seen, speakers, talk
 from support.netns import ip, veth
 from support.packets import send
-from support.tapes import Speaker, recorded, tapes
+from support.tapes import Speaker, behind, recorded, tapes
 from support.traces import tc
 from tapwright.errors import ProviderError, UsageError
 from tapwright.filter.program import Instruction, pack
@@ -277,7 +277,7 @@ def test_what_the_tunnel_itself_sends_is_never_copied(quiet: World) -> None:
     others = [outer(bytes(60), port=4790), outer(bytes(60), protocol=6), outer(bytes(64))[:26] + bytes(60)]
     with (
         opened(quiet, f"vxlan://{COLLECTOR}?vni=5"),
-        tapes((quiet.host, "vnet1", "", 0), (quiet.collector, "eth0", "udp port 4789", 50)) as running,
+        tapes((quiet.host, "vnet1", "", bytes), (quiet.collector, "eth0", "udp port 4789", behind(50))) as running,
     ):
         at_port, copied = recorded(running, [Speaker(quiet.web, [*own, *others])])
     assert sorted(at_port.elements()) == sorted(own + others)
@@ -518,7 +518,7 @@ def test_a_place_that_is_empty_is_not_taken_for_a_device(quiet: World) -> None:
 def test_frames_are_not_held_up(quiet: World) -> None:
     """What the VM sends arrives as before while it is mirrored, and once it is not."""
     frames = [bytes.fromhex("ffffffffffff02000000000a88b5") + bytes([n]) * 60 for n in range(50)]
-    with opened(quiet, "nic:snf0", quiet.place("snf0")), tapes((quiet.db, "eth0", "", 0)) as running:
+    with opened(quiet, "nic:snf0", quiet.place("snf0")), tapes((quiet.db, "eth0", "", bytes)) as running:
         (arrived,) = recorded(running, [Speaker(quiet.web, frames)])
     assert sorted(arrived.elements()) == sorted(frames)
     send(quiet.web, "eth0", frames)

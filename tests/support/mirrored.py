@@ -69,13 +69,14 @@ def points_of(provider: Ovs) -> Sequence[Point]:
 
 
 @contextmanager
-def world() -> Iterator[World]:
+def world(*, talking: bool = True) -> Iterator[World]:
     with ExitStack() as stack:
         host, web, db, sniffer, vm, trunk, collector = (stack.enter_context(quiet_namespace()) for _ in range(7))
         folder = stack.enter_context(short_folder())
         switch = stack.enter_context(openvswitch(folder, host))
         _furnish(switch, web, db, sniffer, vm, trunk, collector)
-        stack.enter_context(talk(web, db))
+        if talking:
+            stack.enter_context(talk(web, db))
         yield World(switch, web, db, sniffer, vm, trunk, collector)
 
 

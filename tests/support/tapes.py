@@ -16,15 +16,26 @@ from support.packets import send
 _MARKER = bytes.fromhex("88b6")
 MARKERS = "ether proto 0x88b6"
 """What a filter under test has to let through too, so that it is known when all frames have come by."""
-_PATIENCE = 60
+_PATIENCE = 30
+Unwrap = Callable[[bytes], bytes]
+
+
+def behind(count: int) -> Unwrap:
+    """The frame behind so many bytes of a tunnel's."""
+    return lambda packet: packet[count:]
+
+
+def untagged(packet: bytes) -> bytes:
+    """The frame without its outermost tag."""
+    return packet[:12] + packet[16:]
 
 
 @dataclass(frozen=True)
 class Tape:
-    """A running tcpdump; `peel` bytes in front of each frame are a tunnel's."""
+    """A running tcpdump, and what the frame is in each packet that it takes down."""
 
     path: Path
-    peel: int = 0
+    unwrapped: Unwrap = bytes
 
     def frames(self) -> list[bytes]:
         """Those written so far."""
@@ -34,9 +45,19 @@ class Tape:
             assert size == whole
             if at + 16 + size > len(data):
                 break
-            found.append(data[at + 16 + self.peel : at + 16 + size])
+            found.append(self.unwrapped(data[at + 16 : at + 16 + size]))
             at += 16 + size
         return found
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several tapes that are one account."""
+
+    parts: Sequence[Tape]
+
+    def frames(self) -> list[bytes]:
+        return [frame for part in self.parts for frame in part.frames()]
 
 
 def marker(number: int) -> bytes:
@@ -48,7 +69,7 @@ def _number(frame: bytes) -> int | None:
 
 
 @contextmanager
-def tape(netns: str, device: str, text: str = "", peel: int = 0) -> Iterator[Tape]:
+def tape(netns: str, device: str, text: str = "", unwrapped: Unwrap = bytes) -> Iterator[Tape]:
     """What tcpdump takes down at a device of what its own filter lets through."""
     with short_folder() as folder:
         path = folder / "tape.pcap"
@@ -59,7 +80,7 @@ def tape(netns: str, device: str, text: str = "", peel: int = 0) -> Iterator[Tap
             try:
                 said = running.stderr.readline() if running.stderr else ""
                 assert "listening on" in said, said
-                yield Tape(path, peel)
+                yield Tape(path, unwrapped)
             finally:
                 running.send_signal(signal.SIGINT)
                 running.communicate(timeout=20)
@@ -74,30 +95,30 @@ class Speaker:
     device: str = "eth0"
 
 
-def recorded(tapes: Sequence[Tape], speakers: Sequence[Speaker]) -> list[Counter[bytes]]:
+def recorded(tapes: Sequence[Tape | Joined], speakers: Sequence[Speaker]) -> list[Counter[bytes]]:
     """What each tape has of all that the speakers say, once it has all of it.
 
     Each speaker begins and ends with markers, which every tape has to see.
     """
     for number, speaker in enumerate(speakers):
-        _until_all(tapes, 1 + number, lambda s=speaker, n=number: send(s.netns, s.device, [marker(1 + n)]))
+        _until_all(tapes, speaker, 1 + number)
     for number, speaker in enumerate(speakers):
-        send(speaker.netns, speaker.device, [*speaker.frames, marker(101 + number)])
-        _until_all(tapes, 101 + number)
+        send(speaker.netns, speaker.device, speaker.frames)
+        _until_all(tapes, speaker, 101 + number)
     return [Counter(frame for frame in each.frames() if _number(frame) is None) for each in tapes]
 
 
-def _until_all(tapes: Sequence[Tape], number: int, again: Callable[[], None] = lambda: None) -> None:
+def _until_all(tapes: Sequence[Tape | Joined], speaker: Speaker, number: int) -> None:
+    """Say a marker until all have seen it: a switch may lose one where many flows are new to it."""
     deadline = time.monotonic() + _PATIENCE
-    while not all(number in map(_number, each.frames()) for each in tapes):
-        missing = [n for n, each in enumerate(tapes) if number not in map(_number, each.frames())]
+    while missing := [n for n, each in enumerate(tapes) if number not in map(_number, each.frames())]:
         assert time.monotonic() < deadline, f"tapes {missing} did not see marker {number}"
-        again()
-        time.sleep(0.1)
+        send(speaker.netns, speaker.device, [marker(number)])
+        time.sleep(0.05)
 
 
 @contextmanager
-def tapes(*asked: tuple[str, str, str, int]) -> Iterator[list[Tape]]:
-    """Several at once: namespace, device, filter, bytes to peel."""
+def tapes(*asked: tuple[str, str, str, Unwrap]) -> Iterator[list[Tape]]:
+    """Several at once: namespace, device, filter, what the frame is."""
     with ExitStack() as stack:
         yield [stack.enter_context(tape(*each)) for each in asked]

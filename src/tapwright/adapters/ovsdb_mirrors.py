@@ -19,6 +19,7 @@ class _MirroringBridge(msgspec.Struct):
     datapath_type: str
     ports: References
     mirrors: References
+    external_ids: Map[str]
 
 
 class _MirroringPort(msgspec.Struct):
@@ -26,6 +27,7 @@ class _MirroringPort(msgspec.Struct):
     name: str
     interfaces: References
     tag: int | Set[int]
+    vlan_mode: str | Set[str]
     external_ids: Map[str]
 
 
@@ -75,6 +77,7 @@ class MirroringBridge:
     datapath_type: str
     ports: frozenset[str]
     mirrors: tuple[str, ...]
+    external_ids: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,8 @@ class MirroringPort:
     name: str
     interfaces: tuple[str, ...]
     tag: int | None
+    vlan_mode: str
+    """"" where the switch tells by the other columns."""
     external_ids: Mapping[str, str]
 
 
@@ -162,12 +167,12 @@ def _rows(selected: Selected, table: str, kind: type[T]) -> Iterable[T]:
 
 def _mirroring_bridge(row: _MirroringBridge) -> MirroringBridge:
     ports, mirrors = frozenset(uuids(row.ports)), tuple(uuids(row.mirrors))
-    return MirroringBridge(row._uuid[1], row.name, row.datapath_type, ports, mirrors)
+    return MirroringBridge(row._uuid[1], row.name, row.datapath_type, ports, mirrors, dict(row.external_ids[1]))
 
 
 def _mirroring_port(row: _MirroringPort) -> MirroringPort:
-    tag = next(iter(members(row.tag)), None)
-    return MirroringPort(row._uuid[1], row.name, tuple(uuids(row.interfaces)), tag, dict(row.external_ids[1]))
+    tag, mode = next(iter(members(row.tag)), None), next(iter(members(row.vlan_mode)), "")
+    return MirroringPort(row._uuid[1], row.name, tuple(uuids(row.interfaces)), tag, mode, dict(row.external_ids[1]))
 
 
 def _mirroring_interface(row: _MirroringInterface) -> MirroringInterface:

@@ -110,6 +110,8 @@ class Mirror:
     """Classic BPF over the vNIC's frames (8 bytes an instruction, native order); b"" copies all."""
     snaplen: int = 0
     """Bytes copied of each frame, 0 for whole ones."""
+    vlans: tuple[int, ...] = ()
+    """Only frames of these VLANs of the switch; () is all."""
 
 
 _TUNNELS: dict[TargetKind, tuple[str, int, tuple[str, ...]]] = {

@@ -77,8 +77,6 @@ class Facts:
     mirrors: int = 0
     """Mirrors that the bridge has, where there is a limit to them."""
     too_large: TooLarge = TooLarge.UNKNOWN
-    cuts_wrapped: bool = False
-    """Whether frames are cut after they were wrapped."""
 
 
 class Answer(StrEnum):
@@ -139,13 +137,6 @@ def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
         yield _fits(target, facts)
     elif facts.taker_mtu and facts.vnic_mtu:
         yield _taken(mirror, facts)
-    if mirror.snaplen and target.tunnel and facts.cuts_wrapped:
-        yield Verdict(
-            "length", Answer.REFUSE,
-            f"frames cut to {mirror.snaplen} bytes cannot be sent to {target.text}: Open vSwitch's userspace "
-            "datapath cuts them after it wrapped them, and nothing arrives",
-            "leave -s out, or capture --point mirror -s and send the file",
-        )  # fmt: skip
 
 
 def _room(facts: Facts) -> Verdict:

@@ -25,8 +25,8 @@ from tapwright.filter import code as bpf
 from tapwright.filter.assemble import assemble
 from tapwright.filter.code import Code, Label
 from tapwright.filter.program import Instruction, Program, pack
-from tapwright.model import Device, DeviceKey
-from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind
+from tapwright.model import Device, DeviceKey, Netns
+from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
 from tapwright.plan.points import PointKind
 from tapwright.plan.steps import Mark, Operation, Step
 
@@ -113,6 +113,37 @@ def _copy(mirror: Mirror, direction: Direction, hook: str, to: str, *, made: boo
     )
     why = f"what {mirror.point.device_name}'s VM {'gets' if direction is Direction.IN else 'sends'} is copied to {to}"
     return Step(do, Operation.of("linux", "uncopy", **at), why)
+
+
+def relayed(name: str, netns: Netns, mark: Mark, program: bytes, to: Place, direction: str = "") -> tuple[Step, Step]:
+    """What comes in by a device of tapwright's own, known by its name, copied to another one.
+
+    For providers whose switch cannot filter: it hands the frames to such a device, and tc does the rest.
+    `direction` is the VM's (`Direction`), "" where the copies were counted before.
+    """
+    at: dict[str, str | int] = {
+        "netns": netns.path, "inode": netns.inode, "index": 0, "device": name, "session": mark.session,
+    }  # fmt: skip
+    hooks, no_hooks = (Operation.of("linux", verb, **at) for verb in ("hook", "unhook"))
+    hook = Step(hooks, no_hooks, f"{name} gets hooks for filters")
+    filtered = {**at, "hook": "ingress", "handle": _even(f"{mark.session} {name} ingress") | 1}
+    do = Operation.of(
+        "linux",
+        "copy",
+        **filtered,
+        **({"direction": direction} if direction else {}),
+        to=to.device_name,
+        to_index=to.device.index if to.device else 0,
+        program=marked(program, mark).hex(),
+    )
+    undo = Operation.of("linux", "uncopy", **filtered)
+    return hook, Step(do, undo, f"what {name} gets goes to {to.device_name}, where the filter matches")
+
+
+def asks_direction(program: bytes) -> bool:
+    """Whether a program tells what comes in from what goes out."""
+    instructions = Program(program).instructions if program else ()
+    return any(_is_direction(instruction) for instruction in instructions)
 
 
 def _tunnel(mirror: Mirror, name: str) -> Step:
@@ -282,9 +313,13 @@ def at_hook(program: bytes, *, outgoing: bool) -> bytes:
     return pack(_settled(instruction, outgoing=outgoing) for instruction in instructions)
 
 
-def _settled(instruction: Instruction, *, outgoing: bool) -> Instruction:
+def _is_direction(instruction: Instruction) -> bool:
     loads = (bpf.LD_BYTE_AT, bpf.LD_HALF_AT, bpf.LD_WORD_AT)
-    if instruction.code not in loads or instruction.k != _PACKET_TYPE:
+    return instruction.code in loads and instruction.k == _PACKET_TYPE
+
+
+def _settled(instruction: Instruction, *, outgoing: bool) -> Instruction:
+    if not _is_direction(instruction):
         return instruction
     return Instruction(bpf.LD_IMMEDIATE, 0, 0, _OUTGOING if outgoing else _TO_US)
 

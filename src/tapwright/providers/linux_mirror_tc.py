@@ -152,7 +152,9 @@ def perform(operation: Operation) -> None:
 
 
 def _mirrored(netns: Netns, operation: Operation) -> tc.Link:
-    device = _device(netns, operation.number("index"))
+    """The device of an operation; one without a number is tapwright's own, whose name nobody else has."""
+    index = operation.number("index")
+    device = _device(netns, index) if index else _named(netns, operation.text("device"))
     if device is None:
         raise tc.Gone(f"{operation.text('device')} does not exist any more")
     return device

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from tapwright.adapters.process import is_socket
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot
-from tapwright.plan.counts import Counts
+from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.preflight import Facts
@@ -80,10 +81,16 @@ class Ovs:
         return tuple(point for vm in topology.vms for vnic in vm.vnics for point in points_of(topology, vm, vnic))
 
     def steps(self, mirror: Mirror) -> Sequence[Step]:
-        """One for a mirror, none for a device.  Raises UsageError, ProviderError for one that cannot be."""
+        """One for a mirror, more (tc's too) for a filtered one, none for a device.
+
+        Raises UsageError, ProviderError for one that cannot be.
+        """
         if mirror.point.kind is not PointKind.MIRROR:
             return ()
-        return ovs_mirror.steps(mirror, self._homes.get(mirror.point.switch, ""))
+        from tapwright.providers import ovs_filtered
+
+        make = ovs_filtered.steps if ovs_filtered.needed(mirror) else ovs_mirror.steps
+        return make(mirror, self._homes.get(mirror.point.switch, ""))
 
     def perform(self, operation: Operation) -> None:
         """Open or close a mirror; idempotent.  Raises ProviderError, PrivilegeError."""
@@ -95,7 +102,11 @@ class Ovs:
             raise ProviderError(f"ovs cannot perform {operation.verb!r}")
 
     def found(self, step: Step) -> Finding:
-        """Re-read what `step` made.  Raises PrivilegeError."""
+        """Re-read what `step` made, tc's part of a filtered mirror too.  Raises PrivilegeError."""
+        if step.do.provider != self.name:
+            from tapwright.providers import linux_mirror_tc
+
+            return linux_mirror_tc.found(step)
         absent = Finding(Found.ABSENT)
         try:
             return self._everywhere(step.do, lambda remote: ovs_perform.look(remote, step), nothing=absent)
@@ -131,14 +142,23 @@ class Ovs:
 
     def measured(self, steps: Sequence[Step]) -> Counts:
         """At the mirrored port and of the mirror, as published last.  Raises ProviderError, PrivilegeError."""
-        step = next((step for step in steps if step.do.verb == ovs_mirror.DO), None)
-        if step is None:
+        from tapwright.providers import linux_mirror_tc, ovs_filtered
+
+        mirrors = [step for step in steps if step.do.verb == ovs_mirror.DO]
+        fed = [step for step in mirrors if ovs_filtered.feeds(step)]
+        if not mirrors:
             return Counts()
-        return self._everywhere(step.do, lambda remote: ovs_perform.measure(remote, step), nothing=Counts())
+        first = (fed or mirrors)[0]
+        counts = self._everywhere(first.do, lambda remote: ovs_perform.measure(remote, first), nothing=Counts())
+        if not fed:
+            return counts
+        # What was filtered tc counts, for each direction where they go apart.
+        copies = [linux_mirror_tc.copied(step) or 0 for step in steps if ovs_filtered.counts(step)]
+        return replace(counts, copied=Ways(), total=sum(copies))
 
     def revalidate(self, steps: Sequence[Step]) -> bool:
         """Throw away the flows that were computed before.  Raises ProviderError, PrivilegeError."""
-        for home in dict.fromkeys(self._home(step.do) for step in steps):
+        for home in dict.fromkeys(self._home(step.do) for step in steps if step.do.provider == self.name):
             ovs_perform.purge(home)
         return bool(steps)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirrorRow, Tables
+from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirroringInterface, MirroringPort, MirrorRow, Tables
 from tapwright.adapters.ovsdb_transact import Operation as Change
-from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
+from tapwright.adapters.ovsdb_transact import Outdated, a_map, a_set, named, uuid
 from tapwright.errors import ProviderError
 from tapwright.plan.preflight import room
 from tapwright.plan.steps import Operation
@@ -23,10 +23,15 @@ def spellings(port: str) -> tuple[str, ...]:
 
 
 def allowed(do: Operation, want: Wanted, tables: Tables) -> None:
-    """Raise ProviderError where the mirror of `do` would deliver nothing, or harm the switch."""
+    """Raise ProviderError where the mirror of `do` would deliver nothing, or harm the switch.
+
+    Raises Outdated where another process has made it since it was looked for.
+    """
     port = do.text("port")
     if not tables.bridges:
         raise ProviderError(f"the switch of port {port} is gone")
+    if want.relay:
+        return
     bridge = tables.bridges[0]
     if full := room(len(bridge.mirrors)):
         raise ProviderError(f"no mirror of port {port} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
@@ -46,7 +51,10 @@ def _delivers(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tabl
             "datapath cuts them after it wrapped them, and nothing arrives",
             "leave -s out, or capture --point mirror -s and send the file",
         )
-    if want.port and (tables.port(want.port) or any(row.name == want.port for row in tables.interfaces)):
+    there = tables.port(want.port) if want.port else None
+    if there and want.ids.items() <= there.external_ids.items():
+        raise Outdated(f"{want.port} was made meanwhile")
+    if want.port and (there or any(row.name == want.port for row in tables.interfaces)):
         raise ProviderError(f"{want.port} is a port already, of another switch or of somebody else's")
     mirrored = port_called(tables, port)
     if want.vlan and want.vlan in (row.tag for row in tables.ports if row.uuid == mirrored):
@@ -78,7 +86,9 @@ def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
     Raises ProviderError where a port is not there.
     """
     want, bridge = wanted(do), tables.bridges[0]
-    mirrored = port_called(tables, do.text("port"))
+    if want.relay:
+        return _relay(do, want, bridge.datapath_type)
+    mirrored = port_called(tables, want.mirrored)
     guard = {
         "op": "wait", "timeout": 0, "table": "Bridge", "columns": ["name", "mirrors"], "until": "==",
         "where": [["_uuid", "==", uuid(bridge.uuid)], ["ports", "includes", uuid(mirrored)]],
@@ -90,12 +100,35 @@ def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
     output = named("port") if want.port else uuid(port_called(tables, want.existing)) if want.existing else None
     return [
         guard,
-        *(_port_rows(want, mtu) if want.port else ()),
-        {"op": "insert", "table": "Mirror", "uuid-name": "mirror", "row": _mirror_row(do, want, mirrored, output)},
+        *(_port_rows(want, mtu, _alike(want, mirrored, tables)) if want.port else ()),
+        _mirror_row(do, want, uuid(mirrored), output),
         {
             "op": "mutate", "table": "Bridge", "where": [["_uuid", "==", uuid(bridge.uuid)]], "mutations": mutations,
         },
         {"op": "comment", "comment": f"tapwright: mirror {do.text('name')} of {do.text('port')}"},
+    ]  # fmt: skip
+
+
+def _relay(do: Operation, want: Wanted, datapath: str) -> list[Change]:
+    """The transaction that makes a bridge of our own with no flows and a mirror of what comes in by its local port."""
+    ids = a_map(want.ids)
+    interface = {"name": want.relay, "type": "internal", "mtu_request": _OWN_MTU, "external_ids": ids}
+    port = {"name": want.relay, "interfaces": named("local"), "external_ids": ids}
+    bridge = {
+        "name": want.relay, "datapath_type": datapath, "fail_mode": "secure", "external_ids": ids,
+        "ports": a_set(named("entry"), named("port")), "mirrors": named("mirror"),
+    }  # fmt: skip
+    return [
+        {"op": "insert", "table": "Interface", "uuid-name": "local", "row": interface},
+        {"op": "insert", "table": "Port", "uuid-name": "entry", "row": port},
+        *_port_rows(want, _OWN_MTU, {}),
+        _mirror_row(do, want, named("entry"), named("port")),
+        {"op": "insert", "table": "Bridge", "uuid-name": "bridge", "row": bridge},
+        {
+            "op": "mutate", "table": "Open_vSwitch", "where": [],
+            "mutations": [["bridges", "insert", a_set(named("bridge"))]],
+        },
+        {"op": "comment", "comment": f"tapwright: relay {do.text('name')} of {do.text('port')}"},
     ]  # fmt: skip
 
 
@@ -110,7 +143,15 @@ def port_called(tables: Tables, name: str) -> str:
     return port.uuid
 
 
-def _port_rows(want: Wanted, mtu: int) -> Iterator[Change]:
+def _alike(want: Wanted, mirrored: str, tables: Tables) -> dict[str, Any]:
+    """The VLAN columns of a port that is to show frames as the mirrored one does."""
+    port = next((port for port in tables.ports if want.alike and port.uuid == mirrored), None)
+    if port is None:
+        return {}
+    return {column: value for column, value in (("tag", port.tag), ("vlan_mode", port.vlan_mode)) if value}
+
+
+def _port_rows(want: Wanted, mtu: int, vlan: Mapping[str, Any]) -> Iterator[Change]:
     ids = a_map(want.ids)
     row: dict[str, Any] = {
         "name": want.port, "type": want.kind, "options": a_map(want.options), "external_ids": ids,
@@ -118,37 +159,41 @@ def _port_rows(want: Wanted, mtu: int) -> Iterator[Change]:
     if want.kind == "internal":
         row["mtu_request"] = max(mtu, _OWN_MTU)
     yield {"op": "insert", "table": "Interface", "uuid-name": "interface", "row": row}
-    port = {"name": want.port, "interfaces": named("interface"), "external_ids": ids}
+    port = {"name": want.port, "interfaces": named("interface"), "external_ids": ids, **vlan}
     yield {"op": "insert", "table": "Port", "uuid-name": "port", "row": port}
 
 
-def _mirror_row(do: Operation, want: Wanted, mirrored: str, output: object) -> dict[str, Any]:
+def _mirror_row(do: Operation, want: Wanted, mirrored: object, output: object) -> Change:
+    """The operation that inserts the mirror's row."""
     row: dict[str, Any] = {"name": do.text("name"), "external_ids": a_map(want.ids)}
     if want.from_vm:
-        row["select_src_port"] = uuid(mirrored)
+        row["select_src_port"] = mirrored
     if want.to_vm:
-        row["select_dst_port"] = uuid(mirrored)
+        row["select_dst_port"] = mirrored
     if output:
         row["output_port"] = output
     if want.vlan:
         row["output_vlan"] = want.vlan
     if want.snaplen:
         row["snaplen"] = want.snaplen
-    return row
+    if want.vlans:
+        row["select_vlan"] = a_set(*want.vlans)
+    return {"op": "insert", "table": "Mirror", "uuid-name": "mirror", "row": row}
 
 
 def removals(tables: Tables) -> list[Change]:
-    """The transaction that takes these mirrors and ports off whatever bridge has them; their rows vanish with that."""
+    """The transaction that takes these off whatever has them; the rows vanish with that."""
     return [
-        *(_removal("mirrors", mirror.uuid) for mirror in tables.mirrors),
-        *(_removal("ports", port.uuid) for port in tables.ports),
+        *(_removal("Bridge", "mirrors", mirror.uuid) for mirror in tables.mirrors),
+        *(_removal("Bridge", "ports", port.uuid) for port in tables.ports),
+        *(_removal("Open_vSwitch", "bridges", bridge.uuid) for bridge in tables.bridges),
     ]
 
 
-def _removal(column: str, row: str) -> Change:
+def _removal(table: str, column: str, row: str) -> Change:
     members = a_set(uuid(row))
     where, mutations = [[column, "includes", members]], [[column, "delete", members]]
-    return {"op": "mutate", "table": "Bridge", "where": where, "mutations": mutations}
+    return {"op": "mutate", "table": table, "where": where, "mutations": mutations}
 
 
 def differences(do: Operation, tables: Tables) -> list[str]:
@@ -156,19 +201,22 @@ def differences(do: Operation, tables: Tables) -> list[str]:
     want = wanted(do)
     mirror = next((m for m in tables.mirrors if want.ids.items() <= m.external_ids.items()), None)
     told = ["the mirror's row is gone"] if mirror is None else list(_in_mirror(do, want, mirror, tables))
+    told += list(_in_relay(want, tables)) if want.relay else []
     return told + (list(_in_port(want, tables)) if want.port else [])
 
 
 def _in_mirror(do: Operation, want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[str]:
     try:
-        mirrored = frozenset({port_called(tables, do.text("port"))})
+        mirrored = frozenset({port_called(tables, want.mirrored)})
     except ProviderError:
-        yield f"the mirrored port {do.text('port')} is gone"
+        yield f"the mirrored port {want.mirrored} is gone"
         return
     if mirror.name != do.text("name"):
         yield f"the mirror's name is {mirror.name!r}"
-    if mirror.select_all or mirror.vlans:
-        yield "it selects all ports" if mirror.select_all else "it selects VLANs"
+    if mirror.select_all:
+        yield "it selects all ports"
+    if mirror.vlans != frozenset(want.vlans):
+        yield f"it selects {'VLANs ' + ', '.join(map(str, sorted(mirror.vlans))) if mirror.vlans else 'all VLANs'}"
     for column, asked, found in (
         ("select_src_port", want.from_vm, mirror.sources),
         ("select_dst_port", want.to_vm, mirror.destinations),
@@ -186,15 +234,24 @@ def _in_mirror(do: Operation, want: Wanted, mirror: MirrorRow, tables: Tables) -
         yield f"snaplen is {mirror.snaplen}"
 
 
+def _in_relay(want: Wanted, tables: Tables) -> Iterator[str]:
+    bridge = next((b for b in tables.bridges if want.ids.items() <= b.external_ids.items()), None)
+    if bridge is None or bridge.name != want.relay:
+        yield f"bridge {want.relay} is gone"
+    elif not bridge.mirrors:
+        yield f"bridge {want.relay} has no mirror"
+
+
 def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
-    port = next((p for p in tables.ports if want.ids.items() <= p.external_ids.items()), None)
-    row = next((i for i in tables.interfaces if want.ids.items() <= i.external_ids.items()), None)
+    port = next((p for p in tables.ports if _is_output(want, p)), None)
+    row = next((i for i in tables.interfaces if _is_output(want, i)), None)
     if port is None or row is None:
         yield f"port {want.port} is gone"
         return
     if port.name != want.port or port.interfaces != (row.uuid,):
         yield f"port {want.port} is another one"
-    if port.tag is not None:
+    # One that is as the mirrored port changes with it no more, once it is there.
+    if port.tag is not None and not want.alike:
         yield f"port {want.port} has the tag {port.tag}"
     if row.type != want.kind:
         yield f"the type of {want.port} is {row.type!r}"
@@ -203,3 +260,8 @@ def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
             yield f"{key} of {want.port} is {row.options.get(key, '')!r}"
     if row.error or row.ofport < 0:
         yield f"port {want.port} does not work: {row.error or 'ovs-vswitchd could not add it'}"
+
+
+def _is_output(want: Wanted, row: MirroringPort | MirroringInterface) -> bool:
+    """Whether a row is of the port that takes the copies, and not the local one of a relay."""
+    return want.ids.items() <= row.external_ids.items() and row.name != want.relay

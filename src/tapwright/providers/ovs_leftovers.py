@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 
 from tapwright.adapters.namespaces import Process
 from tapwright.adapters.ovsdb import DEFAULT_REMOTE
-from tapwright.adapters.ovsdb_mirrors import MirroringPort, MirrorRow, Tables
+from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirroringPort, MirrorRow, Tables
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.ovs_mirror import MARK, STEP, UNDO
 
@@ -30,17 +30,18 @@ def leftovers(remote: str, tables: Tables, processes: Collection[Process]) -> It
 
 
 def _ours(remote: str, tables: Tables) -> Iterator[Leftover]:
-    carried = [*(mirror.external_ids for mirror in tables.mirrors), *(port.external_ids for port in tables.ports)]
+    carried = [row.external_ids for rows in (tables.mirrors, tables.ports, tables.bridges) for row in rows]
     for mark, step in dict.fromkeys((ids[MARK], ids.get(STEP, "")) for ids in carried if MARK in ids):
         mine = {MARK: mark, STEP: step} if step else {MARK: mark}
         mirrors = [row for row in tables.mirrors if mine.items() <= row.external_ids.items()]
         ports = [row for row in tables.ports if mine.items() <= row.external_ids.items()]
         parsed = Mark.parse(mark)
-        what = (
-            f"mirror {mirrors[0].name} of bridge {_bridge(tables, mirrors[0])}" if mirrors else f"port {ports[0].name}"
-        )
+        bridges = [row for row in tables.bridges if mine.items() <= row.external_ids.items()]
+        what = f"bridge {bridges[0].name}" if bridges else f"port {ports[0].name}" if ports else ""
+        if mirrors and not bridges:
+            what = f"mirror {mirrors[0].name} of bridge {_bridge(tables, mirrors[0])}"
         undo = Operation.of("ovs", UNDO, name=step, mark=mark, port="", remote=remote)
-        yield Leftover("ovs", what, parsed, undo if parsed else None, _command(remote, tables, mirrors, ports))
+        yield Leftover("ovs", what, parsed, undo if parsed else None, _command(remote, tables, mirrors, ports, bridges))
 
 
 def _strangers(remote: str, tables: Tables, processes: Collection[Process]) -> Iterator[Leftover]:
@@ -92,9 +93,18 @@ def _bridge(tables: Tables, mirror: MirrorRow) -> str:
     return next((bridge.name for bridge in tables.bridges if mirror.uuid in bridge.mirrors), "?")
 
 
-def _command(remote: str, tables: Tables, mirrors: list[MirrorRow], ports: list[MirroringPort]) -> str:
-    """What a person would type; mirrors by their ids, since names may repeat."""
+def _command(
+    remote: str,
+    tables: Tables,
+    mirrors: list[MirrorRow],
+    ports: list[MirroringPort],
+    bridges: Sequence[MirroringBridge] = (),
+) -> str:
+    """What a person would type; mirrors by their ids, since names may repeat.  A bridge goes with all that it has."""
+    if bridges:
+        mirrors, ports = [], []
     words = [["remove", "Bridge", _bridge(tables, mirror), "mirrors", mirror.uuid] for mirror in mirrors]
     words += [["--if-exists", "del-port", port.name] for port in ports]
+    words += [["--if-exists", "del-br", bridge.name] for bridge in bridges]
     where = [] if remote == DEFAULT_REMOTE else [f"--db={remote}"]
     return shlex.join(["ovs-vsctl", *where, *(word for command in words for word in ("--", *command))])

@@ -15,7 +15,7 @@ from tapwright.adapters.ovsdb_transact import a_map
 from tapwright.errors import ProviderError, UsageError
 from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse
 from tapwright.plan.preflight import loop
-from tapwright.plan.steps import Mark, Operation, Step
+from tapwright.plan.steps import Argument, Mark, Operation, Step
 
 MARK = "tapwright-mark"
 """External id with `Mark.text` on every row of ours."""
@@ -32,9 +32,20 @@ def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
 
     Raises UsageError, ProviderError with the reason where Open vSwitch cannot serve it.
     """
-    _refuse(mirror)
-    name, port = name_of(mirror), mirror.point.port
-    identity = {"name": name, "mark": mirror.mark.text, "port": port, "remote": remote}
+    refuse(mirror)
+    name = name_of(mirror)
+    return (made(mirror, remote, name, _why(mirror), direction=str(mirror.direction), outlet=_outlet(mirror, name)),)
+
+
+def made(mirror: Mirror, remote: str, name: str, why: str, **more: Argument) -> Step:
+    """The step of a mirror whose rows are called `name`.
+
+    `more` has its ``direction`` where its copies are the ones that count; ``selects`` where it copies
+    another direction of its port than that; ``alike`` where its own device is to be in the port's VLAN;
+    ``relay``, a name, where it copies what comes in by a bridge of our own, which is made with it; and ``way``,
+    what that is of the VM's.
+    """
+    identity = {"name": name, "mark": mirror.mark.text, "port": mirror.point.port, "remote": remote}
     do = Operation.of(
         "ovs",
         DO,
@@ -43,18 +54,23 @@ def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
         target=mirror.target.text,
         place=mirror.place.port or mirror.place.device_name,
         existing=bool(mirror.place.port),
-        direction=str(mirror.direction),
         snaplen=mirror.snaplen if mirror.snaplen < _MOST_SNAPLEN else 0,
         device=name if own(mirror.target) else "",
-        outlet=_outlet(mirror, name),
+        **({"vlans": ",".join(map(str, mirror.vlans))} if mirror.vlans else {}),
+        **more,
     )
-    return (Step(do, Operation.of("ovs", UNDO, **identity), _why(mirror)),)
+    return Step(do, Operation.of("ovs", UNDO, **identity), why)
 
 
-def name_of(mirror: Mirror) -> str:
-    """What the rows of `mirror` are called, its own device too: the session and five characters of what is asked."""
+def name_of(mirror: Mirror, role: str = "") -> str:
+    """What rows of `mirror` are called, devices too: the session and five characters of what is asked, and for what."""
     what = (mirror.point.switch, mirror.point.port, mirror.target.text, mirror.place.port, mirror.place.device_name)
-    return label(mirror.mark, *what, mirror.direction, str(mirror.snaplen))
+    return label(mirror.mark, *what, mirror.direction, str(mirror.snaplen), *_particular(mirror), role)
+
+
+def _particular(mirror: Mirror) -> tuple[str, str]:
+    """What else tells two mirrors of one port apart."""
+    return mirror.program.hex(), str(mirror.vlans)
 
 
 def label(mark: Mark, *what: str) -> str:
@@ -77,11 +93,12 @@ def own(target: Target) -> bool:
     return target.kind is TargetKind.NIC and not target.name
 
 
-def _refuse(mirror: Mirror) -> None:
-    if mirror.program:
+def refuse(mirror: Mirror) -> None:
+    """Raises UsageError, ProviderError where no way leads to such a mirror."""
+    if mirror.program and own(mirror.target):
         raise UsageError(
-            f"Open vSwitch cannot filter what it mirrors from {mirror.point.port}",
-            "leave the filter out, or capture --point mirror -f FILTER: there the copies are filtered on this host",
+            f"what is read of port {mirror.point.port} is filtered where it is read",
+            "leave the filter out of the mirror: capture --point mirror -f FILTER",
         )
     if 0 < mirror.snaplen < _LEAST_SNAPLEN:
         raise UsageError(f"Open vSwitch copies {_LEAST_SNAPLEN} bytes of a frame at least, not {mirror.snaplen}")
@@ -140,6 +157,13 @@ class Wanted:
     from_vm: bool = True
     snaplen: int = 0
     tunnel: bool = False
+    vlans: tuple[int, ...] = ()
+    alike: bool = False
+    """Whether the new port shows frames as the mirrored one does, without the tag of its VLAN."""
+    relay: str = ""
+    """Name of a bridge of our own that is made too; its local port of that name is what is mirrored."""
+    mirrored: str = ""
+    """Name of the port that is mirrored."""
 
 
 def wanted(do: Operation) -> Wanted:
@@ -148,18 +172,24 @@ def wanted(do: Operation) -> Wanted:
         raise ProviderError(f"ovs cannot perform {do.verb!r}")
     target = Target(TargetKind.NIC) if do.text("device") else parse(do.text("target"))
     port, kind = _port_of(do, target)
+    relay, way = do.text("relay"), do.text("direction") or do.text("way") or Direction.BOTH
+    selects = str(Direction.OUT) if relay else do.text("selects") or do.text("direction")
     return Wanted(
         ids=identity(do),
         port=port,
         kind=kind,
-        options=_options(target, Direction(do.text("direction"))) if target.tunnel else {},
+        options=_options(target, Direction(way)) if target.tunnel else {},
         existing=do.text("place") if do.number("existing") else "",
         vlan=target.vlan,
         # From the switch: what a VM sends enters at its port, what comes to it leaves there.
-        from_vm=do.text("direction") != Direction.IN,
-        to_vm=do.text("direction") != Direction.OUT,
+        from_vm=selects != Direction.IN,
+        to_vm=selects != Direction.OUT,
         snaplen=do.number("snaplen"),
         tunnel=target.tunnel,
+        vlans=tuple(map(int, filter(None, do.text("vlans").split(",")))),
+        alike=bool(do.number("alike")),
+        relay=relay,
+        mirrored=relay or do.text("port"),
     )
 
 

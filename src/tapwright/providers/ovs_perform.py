@@ -45,8 +45,8 @@ def open_mirror(remote: str, do: Operation) -> None:
     least = before if fresh else 0
     try:
         _taken_over(remote, want, lambda: _reconfigurations(control) > least)
-        if do.text("device"):
-            _bring_up(remote, do.text("device"))
+        for device in filter(None, (do.text("device"), want.relay)):
+            _bring_up(remote, device)
         purge(remote)
     except TapwrightError:
         if fresh:
@@ -58,7 +58,7 @@ def open_mirror(remote: str, do: Operation) -> None:
 def close_mirror(remote: str, operation: Operation) -> bool:
     """Remove what carries the mark and name of `operation` from the database at `remote`; whether there was any."""
     ours = _ours(remote, operation)
-    if not (ours.mirrors or ours.ports):
+    if not (ours.mirrors or ours.ports or ours.bridges):
         return False
     control, before = "", 0
     with suppress(TapwrightError):
@@ -79,9 +79,10 @@ def look(remote: str, step: Step) -> Finding:
 
 def _look(remote: str, do: Operation) -> Finding:
     want = wanted(do)
-    names = [name for name in (want.existing, *spellings(do.text("port"))) if name]
+    names = [name for name in (want.existing, *spellings(want.mirrored)) if name]
     tables = _ours(remote, do, *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)))
-    if not tables.mirrors and not any(want.ids.items() <= port.external_ids.items() for port in tables.ports):
+    ports = [port for port in tables.ports if want.ids.items() <= port.external_ids.items()]
+    if not (tables.mirrors or ports or tables.bridges):
         return Finding(Found.ABSENT)
     different = differences(do, tables)
     return Finding(Found.CHANGED, "; ".join(different)) if different else Finding(Found.THERE)
@@ -141,7 +142,7 @@ def has_bridge(remote: str, bridge: str) -> bool:
 
 def _ours(remote: str, operation: Operation, *more: tuple[str, Sequence[object]]) -> Tables:
     condition = [carries(identity(operation))]
-    return select(remote, *((table, condition) for table in ("Mirror", "Port", "Interface")), *more)
+    return select(remote, *((table, condition) for table in ("Bridge", "Mirror", "Port", "Interface")), *more)
 
 
 def _write(remote: str, do: Operation, want: Wanted) -> bool:
@@ -156,8 +157,8 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
         if finding.found is Found.THERE:
             return False
         tables = _read(remote, do, want)
-        allowed(do, want, tables)
         try:
+            allowed(do, want, tables)
             transact(remote, changes(do, tables, max((row.mtu for row in tables.interfaces), default=0)))
         except Outdated:
             continue
@@ -170,7 +171,7 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
 
 def _read(remote: str, do: Operation, want: Wanted) -> Tables:
     """The bridge, and the ports and interfaces that the mirror names."""
-    names = [name for name in (want.port, want.existing, *spellings(do.text("port"))) if name]
+    names = [name for name in (want.port, want.existing, *spellings(want.mirrored)) if name]
     return select(
         remote,
         ("Bridge", [["_uuid", "==", uuid(do.text("bridge"))]]),
@@ -186,7 +187,7 @@ def _taken_over(remote: str, want: Wanted, reconfigured: Callable[[], bool]) -> 
         rows = select(remote, ("Interface", [carries(want.ids)])).interfaces
         if said := next((row.error or f"port {row.name} cannot be added" for row in rows if row.ofport < 0), ""):
             raise ProviderError(f"Open vSwitch cannot send copies to {want.port}: {said}")
-        return any(row.ofport > 0 for row in rows)
+        return bool(rows) and all(row.ofport > 0 for row in rows)
 
     if not _until(reconfigured) or (want.port and not _until(port_works)):
         raise ProviderError(

@@ -39,7 +39,6 @@ def scout(remote: str, mirror: Mirror) -> Facts:
         mirrors=len(bridge.mirrors),
         # Measured on the userspace datapath; what the kernel's does depends on its tunnels' DF bit.
         too_large=TooLarge.LOST if userspace else TooLarge.UNKNOWN,
-        cuts_wrapped=userspace,
     )
 
 

@@ -1,0 +1,113 @@
+"""Pure: mirrors that Open vSwitch cannot make by itself, in steps that it and tc can.
+
+It copies whole ports; what a filter matches of them only the kernel can tell, and its userspace
+datapath cuts a frame for a tunnel after it wrapped it, which nobody can unwrap.  So copies pass
+through a device of our own (an internal port), whose ingress hook has the filter:
+
+    port ==mirror==> our device --filter--> a device that takes them                          nic:, vm:
+    port ==mirror==> our device --filter--> a bridge of our own ==mirror==> its tunnel port   tunnels
+
+The bridge of our own (a *relay*) has no flows, so it forwards nothing; but it mirrors what comes in.
+Where frames are filtered and cut, a second relay cuts them in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from tapwright.errors import ProviderError
+from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
+from tapwright.plan.steps import Step
+from tapwright.providers.linux_mirror import asks_direction, at_hook, relayed
+from tapwright.providers.ovs_mirror import made, name_of, refuse
+
+_OWN = Target(TargetKind.NIC)
+
+
+def needed(mirror: Mirror) -> bool:
+    """Whether one mirror of Open vSwitch's is not enough."""
+    return bool(mirror.program or (mirror.snaplen and mirror.target.tunnel))
+
+
+def feeds(step: Step) -> bool:
+    """Whether a step copies the VM's port to a device of ours, for the filter."""
+    return bool(step.do.number("alike"))
+
+
+def counts(step: Step) -> bool:
+    """Whether what a step copies is what the mirror delivers."""
+    return step.do.provider == "linux" and bool(step.do.text("direction"))
+
+
+def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
+    """The changes that open `mirror`, in order.  Raises UsageError, ProviderError where it cannot be."""
+    refuse(mirror)
+    if not mirror.point.netns.inode:
+        raise ProviderError(
+            f"the namespace of the switch of port {mirror.point.port} is hidden from us", "run it with sudo"
+        )
+    return tuple(_steps(mirror, remote))
+
+
+def _steps(mirror: Mirror, remote: str) -> Iterator[Step]:
+    entry = _taker(mirror)
+    if entry is None:
+        entry, relay = _relay(mirror, remote)
+        yield relay
+    if mirror.program and mirror.snaplen:
+        short, cut = name_of(mirror, "short"), name_of(mirror, "cut")
+        why = f"of what comes in by {cut}, a bridge of our own, {mirror.snaplen} bytes are copied to {short}"
+        yield made(replace(mirror, target=_OWN, place=Place(), vlans=()), remote, short, why, relay=cut)
+        yield from relayed(short, mirror.point.netns, mirror.mark, at_hook(b"", outgoing=False), entry)
+        entry = Place(device_name=cut)
+    for way in _ways(mirror):
+        device = name_of(mirror, f"from the port, {way}")
+        yield _fed(mirror, remote, way, device)
+        program = at_hook(mirror.program, outgoing=(way is Direction.IN) == mirror.point.outgoing_is_to_vm)
+        yield from relayed(device, mirror.point.netns, mirror.mark, program, entry, str(way))
+
+
+def _relay(mirror: Mirror, remote: str) -> tuple[Place, Step]:
+    """A bridge of our own with the tunnel; the same one for all ports of a session with the same target."""
+    shared = replace(mirror, point=replace(mirror.point, port=""), program=b"", snaplen=0, vlans=())
+    bridge = name_of(shared, "relay")
+    why = f"what comes in by {bridge}, a bridge of our own, is copied to {mirror.target.text}"
+    step = made(shared, remote, name_of(shared), why, relay=bridge, way=str(mirror.direction))
+    return Place(device_name=bridge), step
+
+
+def _ways(mirror: Mirror) -> tuple[Direction, ...]:
+    """One device for each direction where the filter asks for it, since a copy does not tell."""
+    if mirror.direction is Direction.BOTH and asks_direction(mirror.program):
+        return (Direction.OUT, Direction.IN)
+    return (mirror.direction,)
+
+
+def _taker(mirror: Mirror) -> Place | None:
+    """The device that the kernel gives the copies to; None for a tunnel.  Raises ProviderError where neither can be."""
+    place, port = mirror.place, mirror.point.port
+    if mirror.target.tunnel:
+        return None
+    if mirror.target.kind is TargetKind.RSPAN:
+        raise ProviderError(
+            f"what is filtered of port {port} cannot be put into VLAN {mirror.target.vlan}: Open vSwitch does that "
+            "with whole ports only",
+            "leave the filter out, or send the copies to a collector: --to erspan2://ADDRESS?session=7",
+        )
+    beside = place.device is None or place.device.netns == mirror.point.netns.inode
+    if not beside or not (place.device_name or place.device):
+        raise ProviderError(
+            f"what is filtered of port {port} cannot go to {mirror.target.name}: the kernel filters, and it has no "
+            "device of that name beside the switch",
+            "leave the filter out, or send the copies to the collector's address: --to vxlan://ADDRESS?vni=7",
+        )
+    return place
+
+
+def _fed(mirror: Mirror, remote: str, way: Direction, device: str) -> Step:
+    """Copies of the port to a device of ours, cut where no filter needs more."""
+    snaplen = 0 if mirror.program else mirror.snaplen
+    fed = replace(mirror, target=_OWN, place=Place(), snaplen=snaplen)
+    why = f"port {mirror.point.port} is copied to {device}, a device of our own"
+    return made(fed, remote, device, why, selects=str(way), alike=True)

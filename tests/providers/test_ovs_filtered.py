@@ -1,0 +1,333 @@
+"""Filtered mirrors on a real Open vSwitch: each target gets what the filter matches at the VM's own port, no more."""
+
+import re
+import shlex
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pytest
+
+from support.frames import whole_frames
+from support.mirrored import COLLECTOR, COLLECTOR6, MARK, World, points_of, world
+from support.netns import ifindex, inode
+from support.packets import send
+from support.tapes import MARKERS, Joined, Speaker, Unwrap, behind, recorded, tapes
+from support.traces import difference, traces
+from tapwright.adapters import livepcap
+from tapwright.errors import ProviderError
+from tapwright.filter import compile_filter
+from tapwright.model import DeviceKey, Netns
+from tapwright.plan.mirrors import Direction, Place
+from tapwright.plan.steps import Found, Operation, Step
+from tapwright.providers.base import Tapper
+from tapwright.providers.linux import Linux
+from tapwright.providers.ovs import Ovs
+
+pytestmark = pytest.mark.root
+
+SENT, GOT = whole_frames(71, 250), whole_frames(72, 250)
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Iterator[World]:
+    with world(talking=False) as quiet:
+        yield quiet
+
+
+def look(world: World) -> str:
+    return world.switch.dump() + traces(world.switch.netns)
+
+
+class Changers:
+    """Whoever performs a step: the switch's provider, or the kernel's."""
+
+    def __init__(self, ovs: Ovs) -> None:
+        self._all: dict[str, Tapper] = {"ovs": ovs, "linux": Linux()}
+
+    def perform(self, operation: Operation) -> None:
+        self._all[operation.provider].perform(operation)
+
+    def found(self, step: Step) -> Found:
+        return self._all[step.do.provider].found(step).found
+
+    def copied(self, step: Step) -> int | None:
+        return self._all[step.do.provider].copied(step)
+
+
+def steps_of(world: World, target: str, place: Place | None = None, **more: object) -> tuple[Changers, Sequence[Step]]:
+    provider = world.provider
+    points_of(provider)
+    return Changers(provider), provider.steps(world.mirror(target, place, **more))
+
+
+@contextmanager
+def opened(world: World, target: str, place: Place | None = None, **more: object) -> Iterator[Sequence[Step]]:
+    """Each step done twice and found, undone twice and gone; and the world is as before."""
+    before = look(world)
+    changers, steps = steps_of(world, target, place, **more)
+    try:
+        for step in steps:
+            assert changers.found(step) is Found.ABSENT
+            changers.perform(step.do)
+            changers.perform(step.do)
+            assert changers.found(step) is Found.THERE
+        yield steps
+        assert {changers.found(step) for step in steps} == {Found.THERE}
+    finally:
+        for step in reversed(steps):
+            changers.perform(step.undo)
+            changers.perform(step.undo)
+    assert {changers.found(step) for step in steps} == {Found.ABSENT}
+    changed = difference(before, look(world))
+    assert not changed, changed
+
+
+def compiled(text: str) -> bytes:
+    """The program of a filter that lets markers through."""
+    return compile_filter(f"{MARKERS} or ({text})", live=livepcap.live, outgoing_is_to_vm=True).program.code
+
+
+def judge(text: str, *, outside: bool) -> str:
+    """The filter for tcpdump on one side of the VM's wire, of what comes in there."""
+    return "inbound and (" + compile_filter(f"{MARKERS} or ({text})", outgoing_is_to_vm=outside).pcap_text + ")"
+
+
+def judged(world: World, text: str, netns: str, only: str, unwrapped: Unwrap) -> list[Counter[bytes]]:
+    """What tcpdump's own filter took at the VM's port, what came to the target, and all that passed at the port.
+
+    Each direction is judged where it comes in: on their way out frames of a userspace datapath have
+    their VLAN tags where no filter of libpcap's looks for them.
+    """
+    host = world.switch.netns
+    with tapes(
+        (host, "vnet1", judge(text, outside=True), bytes),
+        (world.web, "eth0", judge(text, outside=False), bytes),
+        (netns, "eth0", only, unwrapped),
+        (host, "vnet1", "", bytes),
+    ) as (sent, got, copied, everything):
+        return recorded([Joined((sent, got)), copied, everything], [Speaker(world.web, SENT), Speaker(world.db, GOT)])
+
+
+def device(world: World, name: str, port: str = "") -> Place:
+    netns = world.switch.netns
+    home = Netns(inode(netns), f"/run/netns/{netns}", netns)
+    return Place(DeviceKey(home.inode, ifindex(netns, name)), name, home, port)
+
+
+def nothing(world: World) -> Place:
+    return Place()
+
+
+TARGETS = {
+    "nic:snf0": (lambda w: device(w, "snf0"), "sniffer", "", bytes),
+    "nic:trunk0": (lambda w: device(w, "trunk0", "trunk0"), "trunk", "", bytes),
+    "vm:vm3/eth0": (lambda w: device(w, "vnet3", "vnet3"), "vm", "", bytes),
+    f"erspan2://{COLLECTOR}?session=7&index=19": (nothing, "collector", "ip proto 47", behind(50)),
+    f"erspan3://{COLLECTOR}?session=8": (nothing, "collector", "ip proto 47", behind(54)),
+    f"gre://{COLLECTOR}?key=4242": (nothing, "collector", "ip proto 47", behind(42)),
+    f"vxlan://{COLLECTOR}?vni=7007": (nothing, "collector", "udp dst port 4789", behind(50)),
+    f"vxlan://[{COLLECTOR6}]?vni=7007": (nothing, "collector", "udp dst port 4789", behind(70)),
+    f"geneve://{COLLECTOR}?vni=7008": (nothing, "collector", "udp dst port 6081", behind(50)),
+}
+ON_THE_SWITCH = ("nic:trunk0", "vm:vm3/eth0")
+"""Ports that go on with traffic of their own, what is flooded too."""
+TEXTS = {"plain": "tcp or arp", "directions": "(inbound and tcp) or (outbound and udp)"}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_a_filter_matches_at_the_port_and_nothing_else(quiet: World, target: str, text: str) -> None:
+    place, taker, only, unwrapped = TARGETS[target]
+    with opened(quiet, target, place(quiet), program=compiled(TEXTS[text])):
+        at_port, copied, everything = judged(quiet, TEXTS[text], getattr(quiet, taker), only, unwrapped)
+    if target in ON_THE_SWITCH:
+        copied &= at_port
+    assert copied == at_port
+    assert 0 < copied.total() < everything.total()
+
+
+GRE = f"gre://{COLLECTOR}?key=3"
+
+
+@pytest.mark.parametrize("direction", [Direction.IN, Direction.OUT])
+@pytest.mark.parametrize("target", ["nic:snf0", GRE])
+def test_a_filter_and_one_direction(quiet: World, target: str, direction: Direction) -> None:
+    place, taker, only = (device(quiet, "snf0"), "sniffer", "") if target != GRE else (Place(), "collector", "proto 47")
+    speaker = Speaker(quiet.web, SENT) if direction is Direction.OUT else Speaker(quiet.db, GOT)
+    side = (quiet.switch.netns, "vnet1", judge("ip", outside=True), bytes)
+    if direction is Direction.IN:
+        side = (quiet.web, "eth0", judge("ip", outside=False), bytes)
+    unwrapped = bytes if target != GRE else behind(42)
+    with opened(quiet, target, place, program=compiled("ip"), direction=direction):
+        other = quiet.web if direction is Direction.IN else quiet.db
+        with tapes(side, (getattr(quiet, taker), "eth0", only, unwrapped)) as running:
+            send(other, "eth0", [bytes.fromhex("ffffffffffff0200000000770800") + bytes(60)])
+            at_port, copied = recorded(running, [speaker])
+    assert copied == at_port
+    assert copied
+
+
+CUT = {GRE: ("collector", "proto 47", behind(42)), "nic:snf0": ("sniffer", "", bytes)}
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("target", CUT)
+def test_frames_are_cut_behind_the_filter_and_before_they_are_wrapped(
+    quiet: World, target: str, filtered: bool
+) -> None:
+    """Open vSwitch's own way into a tunnel delivers nothing; and a filter may ask for what is cut off."""
+    text = "greater 90 and ip" if filtered else "greater 0"
+    taker, only, unwrapped = CUT[target]
+    more = {"program": compiled(text)} if filtered else {}
+    place = device(quiet, "snf0") if target != GRE else Place()
+    with opened(quiet, target, place, snaplen=64, **more):
+        at_port, copied, _ = judged(quiet, text, getattr(quiet, taker), only, unwrapped)
+    shortened: Counter[bytes] = Counter()
+    for frame, count in at_port.items():
+        shortened[frame[:64]] += count
+    assert copied == shortened
+    assert max(map(len, copied)) == 64
+
+
+@pytest.fixture
+def tagged(quiet: World) -> Iterator[World]:
+    """web and db in VLAN 10, and a VM of VLAN 20 that nobody asked for."""
+    for port, tag in (("vnet1", 10), ("vnet2", 10), ("vnet3", 20)):
+        quiet.switch.vsctl("set", "port", port, f"tag={tag}")
+    yield quiet
+    for port in ("vnet1", "vnet2", "vnet3"):
+        quiet.switch.vsctl("clear", "port", port, "tag")
+
+
+@pytest.mark.parametrize("target", CUT)
+def test_frames_are_filtered_and_copied_as_the_vm_has_them_in_a_vlan_too(tagged: World, target: str) -> None:
+    """Without the tag that the switch puts on them."""
+    taker, only, unwrapped = CUT[target]
+    place = device(tagged, "snf0") if target != GRE else Place()
+    with opened(tagged, target, place, program=compiled("tcp and not vlan")):
+        at_port, copied, _ = judged(tagged, "tcp and not vlan", getattr(tagged, taker), only, unwrapped)
+    assert copied == at_port
+    assert copied
+
+
+@pytest.mark.parametrize("target", CUT)
+def test_the_switch_notices_nothing(quiet: World, target: str) -> None:
+    """Every frame arrives once, and none of the copies comes back into the network."""
+    place = device(quiet, "snf0") if target != GRE else Place()
+    with (
+        opened(quiet, target, place, program=compiled("ip or arp")),
+        tapes((quiet.switch.netns, "vnet1", "inbound", bytes), (quiet.db, "eth0", "inbound", bytes)) as running,
+    ):
+        at_port, at_db = recorded(running, [Speaker(quiet.web, SENT)])
+    assert at_db <= at_port
+    assert at_db
+
+
+def test_what_is_filtered_does_not_fit_everywhere(quiet: World) -> None:
+    with pytest.raises(ProviderError, match="VLAN 999") as refused:
+        steps_of(quiet, "rspan:999", program=compiled("ip"))
+    assert "erspan2://" in refused.value.hint
+    with pytest.raises(ProviderError, match="no device of that name") as refused:
+        steps_of(quiet, "vm:vm3/eth0", Place(port="vhost1"), program=compiled("ip"))
+    assert "vxlan://" in refused.value.hint
+
+
+def test_two_vms_share_the_way_to_a_collector(quiet: World) -> None:
+    before = look(quiet)
+    changers, first = steps_of(quiet, GRE, program=compiled("ip"))
+    _, second = steps_of(quiet, GRE, program=compiled("ip"), port="vnet2")
+    assert [step for step in first if step in second] == [first[0]]
+    steps = tuple(dict.fromkeys([*first, *second]))
+    for step in steps:
+        changers.perform(step.do)
+    with tapes((quiet.collector, "eth0", "proto 47", behind(42))) as running:
+        (copied,) = recorded(running, [Speaker(quiet.web, SENT)])
+    assert max(copied.values()) == 2, "a frame from one to the other is copied at both ports"
+    for step in reversed(steps):
+        changers.perform(step.undo)
+    changed = difference(before, look(quiet))
+    assert not changed, changed
+
+
+def test_copies_are_counted_for_each_direction(quiet: World) -> None:
+    for target in (GRE, "nic:snf0"):
+        place = device(quiet, "snf0") if target != GRE else Place()
+        with opened(quiet, target, place, program=compiled(TEXTS["directions"])) as steps:
+            counted = [step for step in steps if step.do.text("direction")]
+            changers, _ = steps_of(quiet, target, place)
+            _, copied, _ = judged(quiet, TEXTS["directions"], getattr(quiet, CUT[target][0]), *CUT[target][1:])
+            counts = {step.do.text("direction"): changers.copied(step) or 0 for step in counted}
+            markers = sum(counts.values()) - copied.total()
+        assert counts.keys() == {"in", "out"}
+        assert 0 < markers < sum(counts.values())
+
+
+# Killed
+
+
+HARD = {"program": compiled(TEXTS["directions"]), "snaplen": 80}
+
+
+@pytest.mark.parametrize("by_mark", [False, True], ids=["journal", "mark"])
+@pytest.mark.parametrize("done", range(11))
+def test_killed_between_any_two_steps(quiet: World, done: int, by_mark: bool) -> None:
+    """The longest way: two directions, filtered, cut and wrapped.  All is undone, with the journal or without."""
+    before = look(quiet)
+    changers, steps = steps_of(quiet, GRE, **HARD)
+    assert len(steps) == 10
+    for step in steps[:done]:
+        changers.perform(step.do)
+    if by_mark:
+        left = [*quiet.provider.leftovers(), *(each for each in Linux().leftovers() if each.mark == MARK)]
+        for each in left:
+            assert each.mark == MARK
+            assert each.undo
+            changers.perform(each.undo)
+    else:
+        for step in reversed(steps):
+            changers.perform(step.undo)
+    assert not quiet.provider.leftovers()
+    changed = difference(before, look(quiet))
+    assert not changed, changed
+
+
+def test_the_commands_that_are_told_remove_it(quiet: World) -> None:
+    before = look(quiet)
+    changers, steps = steps_of(quiet, GRE, program=compiled("ip"))
+    for step in steps:
+        changers.perform(step.do)
+    for each in quiet.provider.leftovers():
+        subprocess.run(shlex.split(each.command), check=True, timeout=20, capture_output=True)
+    assert not quiet.provider.leftovers()
+    # Commands of a person's count configurations, ours do not.
+    changed = difference(*(re.sub("(cur|next)_cfg .*", "", text) for text in (before, look(quiet))))
+    assert not changed, changed
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("del-br {relay}", "absent"),
+        ("clear bridge {relay} mirrors", "the mirror's row is gone; bridge {relay} has no mirror"),
+        ("del-port {relay} {name}", "its output port is gone; port {name} is gone"),
+        ("set interface {name} options:key=99", "key of {name} is '99'"),
+    ],
+)
+def test_a_relay_that_somebody_changed_is_told(quiet: World, change: str, told: str) -> None:
+    before = look(quiet)
+    changers, steps = steps_of(quiet, GRE, program=compiled("ip"))
+    relay = steps[0]
+    names = {"name": relay.do.text("name"), "relay": relay.do.text("relay")}
+    try:
+        for step in steps:
+            changers.perform(step.do)
+        quiet.switch.vsctl("--no-wait", *change.format(**names).split())
+        finding = quiet.provider.found(relay)
+        assert (finding.detail or str(finding.found)) == told.format(**names)
+    finally:
+        for step in reversed(steps):
+            changers.perform(step.undo)
+    changed = difference(before, look(quiet))
+    assert not changed, changed
