@@ -62,6 +62,8 @@ class Way:
     command: Callable[[Lab], Sequence[str]] | None
     kinds: tuple[str, ...] = ("bridge", "ovs")
     governed: bool = False
+    ready: Callable[[Lab, subprocess.Popen[str]], None] | None = None
+    """Waits until it listens; by default, until a packet socket does."""
 
 
 def capture(*options: str) -> Callable[[Lab], Sequence[str]]:
@@ -70,6 +72,19 @@ def capture(*options: str) -> Callable[[Lab], Sequence[str]]:
         return [*TAPWRIGHT, "capture", lab.vms[0], "--ring", "256Mx2", "-w", out, "--json", *options]
 
     return argv
+
+
+def mirror(*options: str) -> Callable[[Lab], Sequence[str]]:
+    """Copies to a device that leads to a sniffer somewhere else."""
+    return lambda lab: [
+        *TAPWRIGHT, "mirror", lab.vms[0], "--to", "nic:mon0", "--by", "linux", "--json", "--governor", "off", *options
+    ]  # fmt: skip
+
+
+def says_so(_: Lab, process: subprocess.Popen[str]) -> None:
+    assert process.stdout
+    if not process.stdout.readline():
+        raise SystemExit(f"{process.args} did not begin")
 
 
 def tcpdump(lab: Lab) -> Sequence[str]:
@@ -90,6 +105,8 @@ WAYS = (
     Way("tapwright (governor on)", capture(), governed=True),
     Way("tapwright -s 96", capture("-s", "96", "--governor", "off")),
     Way("tapwright -f, no match", capture("-f", "udp port 9", "--governor", "off")),
+    Way("tapwright mirror", mirror(), ready=says_so),
+    Way("tapwright mirror -f, no match", mirror("-f", "udp port 9"), ready=says_so),
     Way("tcpdump", tcpdump),
     Way("ovs-tcpdump", ovs_tcpdump, ("ovs",)),
 )
@@ -159,12 +176,15 @@ def built(kind: str) -> Iterator[Lab]:
     stem = f"twc-{os.getpid()}"
     folder = Path(tempfile.mkdtemp(prefix="twc-", dir="/dev/shm"))
     names = [f"{stem}-{end}" for end in ("host", "a", "b")]
-    env = {**os.environ, "TAPWRIGHT_NETNS": f"{stem}-*"}
+    env = {**os.environ, "TAPWRIGHT_NETNS": f"{stem}-*", "TAPWRIGHT_STATE": str(folder / "state")}
     lab = Lab(kind, names[0], (names[1], names[2]), folder, env)
     try:
         with ExitStack() as stack:
             for netns in names:
                 _run("ip", "netns", "add", netns)
+            _run("ip", "-n", lab.host, "link", "add", "mon0", "type", "veth", "peer", "name", "mon1")
+            for device in ("mon0", "mon1"):
+                _run("ip", "-n", lab.host, "link", "set", device, "up")
             LABS[kind](stack, lab)
             server = lab.inside(lab.vms[1], "iperf3", "-s", "-B", "10.0.0.2")
             stack.enter_context(_background(server, env))
@@ -213,7 +233,10 @@ def listening(lab: Lab, way: Way) -> Iterator[Callable[[], str]]:
         text=True,
     )
     try:
-        _until(lambda: process.poll() is not None or _listens(lab))
+        if way.ready:
+            way.ready(lab, process)
+        else:
+            _until(lambda: process.poll() is not None or _listens(lab))
         time.sleep(_SETTLE)
         if process.poll() is not None:
             raise SystemExit(f"{way.name} ended with {process.returncode}")
@@ -283,14 +306,14 @@ def _steps(said: str) -> str:
 
 def show(lab: Lab, found: dict[str, Result]) -> bool:
     print(f"{lab.kind}: two VMs, one TCP stream; ratios to nobody listening, medians (least to most)")
-    print(f"  {'who listens':<26}{'Gbit/s':>8}{'throughput':>24}{'RTT median':>12}{'RTT p99':>10}")
+    print(f"  {'who listens':<30}{'Gbit/s':>8}{'throughput':>24}{'RTT median':>12}{'RTT p99':>10}")
     for name, result in found.items():
         ratio = (
             f"{statistics.median(result.throughput):.2f} ({min(result.throughput):.2f} to {max(result.throughput):.2f})"
         )
         trips = [f"{statistics.median(each):.2f}" for each in (result.median, result.slowest)]
         bits = statistics.median(result.bits) / 1e9
-        print(f"  {name:<26}{bits:>8.2f}{ratio:>24}{trips[0]:>12}{trips[1]:>10}")
+        print(f"  {name:<30}{bits:>8.2f}{ratio:>24}{trips[0]:>12}{trips[1]:>10}")
     kept = True
     for way in WAYS:
         if way.governed and way.name in found:

@@ -24,7 +24,8 @@ from dataclasses import asdict, dataclass, field
 from rig import Rig, Run, Tool, rig
 
 SIZES = (64, 512, 1500)
-_US = [sys.executable, "-m", "tapwright", "capture"]
+_US = [sys.executable, "-m", "tapwright", "capture", "--governor", "off"]
+"""The others do not spare their host either; what the governor keeps for the VMs is `cost_for_vms.py`'s subject."""
 
 TOOLS = (
     Tool("tapwright", lambda _, file: [*_US, "twb-*", "-w", file], pcap=False),

@@ -182,7 +182,17 @@ def bench_filter(bench: Rig, rounds: int) -> None:
 
 def bench_memory(bench: Rig) -> None:
     print("\nmemory under 1500 B frames at full rate, --ring 64Mx2")
-    argv = [TAPWRIGHT, "capture", bench.vm, "--ring", "64Mx2", "-w", str(bench.folder / "ring.pcapng")]
+    argv = [
+        TAPWRIGHT,
+        "capture",
+        bench.vm,
+        "--governor",
+        "off",
+        "--ring",
+        "64Mx2",
+        "-w",
+        str(bench.folder / "ring.pcapng"),
+    ]
     with silent(bench.inside(bench.host, *argv), bench.env) as process:
         bench.await_socket(process)
         with bench.flooded(1500, 0):

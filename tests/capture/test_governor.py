@@ -48,7 +48,7 @@ def test_a_quiet_capture_stays_full_for_ever() -> None:
 def test_what_breaks_a_limit_steps_down_and_says_which() -> None:
     (at, level, reason), *_ = walk([FLOOD])
     assert (at, level) == (0, Level.SLICED)
-    assert reason == "copying 20 Gbit/s (limit 16 Gbit/s)"
+    assert reason == "copying 20 Gbit/s (limit 10 Gbit/s)"
 
 
 def test_pressure_counts_only_where_the_capture_is_a_part_of_it() -> None:

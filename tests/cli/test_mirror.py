@@ -134,6 +134,21 @@ def test_two_mirrors_of_one_vm_end_in_either_order(some: Lab, state: Mapping[str
     assert world(some) == before
 
 
+def test_too_much_is_stopped_and_undone(some: Lab, state: Mapping[str, str]) -> None:
+    """The lab's own traffic is more than the one bit a second that is allowed."""
+    before = world(some)
+    env = {**some.environment(), **state}
+    with mirroring("web", "--to", f"vm:{collector(some)}/eth0", "--governor", "rate=1", env=env) as (running, _):
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 7
+    assert "stopped: copying" in err.decode()
+    assert "--governor" in err.decode()
+    *_, last = out.decode().splitlines()
+    (said,) = json.loads(last)["governor"]
+    assert said.endswith("(limit 1 bit/s)")
+    assert world(some) == before
+
+
 @pytest.mark.parametrize("by", ["linux", "ovs"])
 def test_killed_it_is_swept_once_its_lease_is_over(ovs: Lab, state: Mapping[str, str], by: str) -> None:
     before = world(ovs)

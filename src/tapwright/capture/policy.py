@@ -21,7 +21,7 @@ from tapwright.units import format_count, format_rate, format_share, format_size
 class Policy:
     """Limits of a capture, and from when on the host is under pressure.  Shares are of 1, rates per second."""
 
-    rate: float = 16e9
+    rate: float = 10e9
     """Bits copied."""
     cpu: float = 0.9
     """Of one core, for the engine."""

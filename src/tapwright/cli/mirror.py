@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tapwright.cli.common import complete_vm, emit_json, interruptible, is_terminal, json_option, show_warnings, warn
+from tapwright.cli.governor import governor_options, policy_of
 from tapwright.cli.parameters import DURATION, Parsed
+from tapwright.errors import CaptureError
 from tapwright.plan.mirrors import Direction, parse
 from tapwright.text import printable
 from tapwright.units import format_duration
 
 if TYPE_CHECKING:
+    from tapwright.capture.governor import Decision
     from tapwright.control.delivery import Delivery
     from tapwright.control.mirror import Chosen, Mirroring, Prepared, Reading, Wish
     from tapwright.control.sessions import Opened
@@ -53,6 +56,7 @@ _SHORTEST, _LONGEST = 14, 65535
 @click.option("--lease", type=DURATION, default="60s", show_default=True, metavar="DURATION",
               help="How long it may outlive this process before others undo it; renewed while this runs.")  # fmt: skip
 @click.option("--by", default="", metavar="PROVIDER", help="Only by this provider: linux, ovs, ovn; default: the best.")
+@governor_options
 @click.option("--dry-run", is_flag=True, help="Show what would be changed, and change nothing.")
 @json_option
 def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:
@@ -74,6 +78,12 @@ def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:
         _announce(mirroring, as_json=as_json)
         last = _follow(mirroring, as_json=as_json)
     _finish(mirroring, last, as_json=as_json)
+    for decision in _decisions(mirroring):
+        raise CaptureError(decision.text, "copy less with -f or -s, or allow more: --governor KEY=VALUE or off")
+
+
+def _decisions(mirroring: Mirroring) -> tuple[Decision, ...]:
+    return mirroring.governor.decisions if mirroring.governor else ()
 
 
 def _wish(options: dict[str, Any]) -> Wish:
@@ -88,6 +98,7 @@ def _wish(options: dict[str, Any]) -> Wish:
         seconds=options["seconds"] or 0,
         lease=options["lease"],
         by=options["by"],
+        governor=policy_of(options["governor"]),
     )
 
 
@@ -247,4 +258,5 @@ def _summary(mirroring: Mirroring, last: Reading, kept: tuple[str, ...]) -> dict
         "delivery": [_delivery(mirroring.prepared, delivery) for delivery in last.deliveries],
         "copied": [{"vnic": name, "direction": way, "frames": copied} for name, way, copied in rows],
         "kept": kept,
+        "governor": [decision.text for decision in _decisions(mirroring)],
     }

@@ -25,7 +25,7 @@ TICK = 0.25
 _WINDOW = 1.0
 """Seconds that readings are taken over."""
 _LEAST = 0.45
-"""Fewer tell nothing yet."""
+"""Less of the window tells nothing yet."""
 _DROPS_EVERY = 1.0
 _DROPS_SHARE = 50
 """Reading the ports' counters may take one part in so many of the time."""
@@ -50,13 +50,17 @@ class Governed(Protocol):
 class Governor:
     """Decides for one `Governed`; not for several threads at once."""
 
-    def __init__(self, policy: Policy, governed: Governed, ladder: Sequence[Level] = LADDER) -> None:
+    def __init__(
+        self, policy: Policy, governed: Governed, ladder: Sequence[Level] = LADDER, window: float = _WINDOW
+    ) -> None:
+        """Readings are taken over `window` seconds."""
         self.policy = policy
         self.decisions: tuple[Decision, ...] = ()
         """Every step so far."""
         self.latest = Readings()
         """What was read last."""
         self._governed = governed
+        self._window = window
         self._reserve = Reserve(policy.free)
         self._state = State(ladder=tuple(ladder))
         self._samples: deque[Sample] = deque()
@@ -71,9 +75,9 @@ class Governor:
         """Look, decide, and have it done; the decision where there was one."""
         now = time.monotonic()
         self._samples.append(self._sample(now))
-        while now - self._samples[0].time > _WINDOW + TICK / 2:
+        while now - self._samples[0].time > self._window + TICK / 2:
             self._samples.popleft()
-        if now - self._samples[0].time < _LEAST:
+        if now - self._samples[0].time < _LEAST * self._window:
             return None
         self.latest = readings(self._samples[0], self._samples[-1])
         before = self._state.level

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field, replace
 from tapwright import config as configuration
 from tapwright import providers
 from tapwright.adapters import livepcap
+from tapwright.capture.policy import DEFAULT, Policy
 from tapwright.config import Config
 from tapwright.control import local
 from tapwright.control.delivery import Deliveries, Delivery
+from tapwright.control.governed_mirror import GovernedMirror, govern
+from tapwright.control.governor import Governor
 from tapwright.control.prepare import resolver, selected
 from tapwright.control.sessions import Count, Running, Sessions, steps_of
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError, UsageError
@@ -44,6 +47,8 @@ class Wish:
     lease: float = LEASE
     by: str = ""
     """Only by this provider."""
+    governor: Policy | None = DEFAULT
+    """What it may take of the host before it is stopped; None is no limit."""
 
     @property
     def what(self) -> str:
@@ -115,6 +120,20 @@ class Mirroring:
     running: Running
     watchers: list[Watch] = field(default_factory=list)
     """Called about once a second with the newest reading, the last one too."""
+    governor: Governor | None = None
+    """What stops it for the sake of the host."""
+
+    def govern(self, policy: Policy) -> None:
+        """Have it stopped when it takes more than that, or the host is under pressure it is a part of."""
+        points = (chosen.mirror.point for chosen in self.prepared.chosen)
+        governed = GovernedMirror(points, self.prepared.wish.snaplen, self.running.stopped.set)
+        governor = self.governor = govern(policy, governed)
+
+        def look(reading: Reading) -> None:
+            governed.copied = sum(count.copied or 0 for count in reading.counts)
+            governor.tick()
+
+        self.watchers.append(look)
 
     def readings(self, interval: float = INTERVAL) -> Iterator[Reading]:
         """One now, then one each `interval` seconds until it is to end, and a last one with everything still open."""
@@ -170,7 +189,10 @@ def opened(prepared: Prepared) -> Iterator[Mirroring]:
     """
     wish = prepared.wish
     with prepared.sessions.open(wish.what, prepared.mirrors, lease=wish.lease, seconds=wish.seconds) as running:
-        yield Mirroring(prepared, running)
+        mirroring = Mirroring(prepared, running)
+        if wish.governor:
+            mirroring.govern(wish.governor)
+        yield mirroring
 
 
 def _filters(wish: Wish, topology: Topology) -> dict[bool, Compiled]:
