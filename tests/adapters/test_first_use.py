@@ -10,7 +10,7 @@ sys.setswitchinterval(1e-6)
 barrier = threading.Barrier(8)
 def first():
     barrier.wait()
-    decode(b'{"id": 0, "error": null, "result": [{"rows": []}, {"rows": []}, {"rows": []}]}')
+    decode(b'{"id": 0, "error": null, "result": [{"rows": []}, {"rows": []}, {"rows": []}, {"rows": []}]}')
 threads = [threading.Thread(target=first) for _ in range(8)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]

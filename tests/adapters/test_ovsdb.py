@@ -10,7 +10,7 @@ from support import sockets
 from tapwright.adapters import ovsdb
 from tapwright.errors import ProviderError
 
-EMPTY = [{"rows": []}, {"rows": []}, {"rows": []}]
+EMPTY = [{"rows": []}] * 4
 
 
 def reply(result: object) -> bytes:
@@ -83,9 +83,10 @@ def test_only_unix_sockets(remote: str) -> None:
         b'{"result": null}',
         reply([]),
         reply([*EMPTY, {"rows": []}]),
-        reply([{"rows": [{"_uuid": "x"}]}, {"rows": []}, {"rows": []}]),
-        reply([{"rows": []}, {"rows": []}, {"rows": [{"_uuid": ["uuid", ["map", []]], "name": 7}]}]),
-        reply([{"error": "unknown column", "details": 'No column tag in table "Port".'}, {"rows": []}, {"rows": []}]),
+        reply([{"rows": [{"_uuid": "x"}]}, *EMPTY[1:]]),
+        reply([*EMPTY[:2], {"rows": [{"_uuid": ["uuid", ["map", []]], "name": 7}]}, *EMPTY[3:]]),
+        reply([*EMPTY[:3], {"rows": [{"output_port": 7}]}]),
+        reply([{"error": "unknown column", "details": 'No column tag in table "Port".'}, *EMPTY[1:]]),
         b'{"result": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
@@ -96,7 +97,7 @@ def test_answers_that_make_no_sense(text: bytes) -> None:
 
 def test_an_error_says_what_the_server_said() -> None:
     with pytest.raises(ProviderError, match="No column tag"):
-        ovsdb.bridges(reply([{"error": "e", "details": 'No column tag in table "Port".'}, {"rows": []}, {"rows": []}]))
+        ovsdb.bridges(reply([{"error": "e", "details": 'No column tag in table "Port".'}, *EMPTY[1:]]))
 
 
 def test_sets_of_one_maps_and_references() -> None:
@@ -110,10 +111,12 @@ def test_sets_of_one_maps_and_references() -> None:
         "external_ids": ["map", [["iface-id", "outer"], ["pod-name", "web"]]],
     }  # fmt: skip
     bridge = {"_uuid": ["uuid", "b1"], "name": "br0", "datapath_type": "", "ports": ["set", [["uuid", "p1"]]]}
-    (found,) = ovsdb.bridges(reply([{"rows": [bridge]}, {"rows": [port]}, {"rows": [interface]}]))
+    mirror = {"output_port": ["uuid", "p1"]}
+    (found,) = ovsdb.bridges(reply([{"rows": [row]} for row in (bridge, port, interface, mirror)]))
     (row,) = found.ports[0].interfaces
     assert found.ports[0].tag == 0
     assert found.ports[0].trunks == (20, 30)
+    assert found.ports[0].takes_copies
     assert (row.ifindex, row.mtu, row.error) == (3, 0, "")
     assert row.external_ids == {"iface-id": "inner", "pod-name": "web"}
     assert row.statistics == {"rx_packets": 7}

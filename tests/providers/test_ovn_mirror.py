@@ -16,6 +16,7 @@ from support.mirrored import MARK
 from tap.victims import Tick, WatchedJournal, killed_at, points_of
 from tapwright.adapters import ovnnb
 from tapwright.errors import ProviderError, UsageError
+from tapwright.model import Role
 from tapwright.plan.mirrors import Direction, Mirror, parse
 from tapwright.plan.steps import Finding, Found, Mark, Operation, Step
 from tapwright.providers.base import Tapper
@@ -129,6 +130,13 @@ def test_ports_of_one_session_share_a_target(lively: Cloud) -> None:
     assert lively.copies() == {("web",), ("db",)}
     provider.perform(web.undo)
     assert lively.dump() == before
+
+
+def test_its_tunnel_is_no_way_out_of_the_switch(lively: Cloud) -> None:
+    with opened(lively):
+        snapshot = Ovs(config_of(lively.lab, "s1").ovsdb).snapshot()
+        assert {port.role for port in snapshot.ports if port.kind == "gre"} == {Role.OTHER}
+        assert {overlay.kind for overlay in snapshot.overlays} == {"geneve"}
 
 
 def test_what_ovn_cannot_do_is_refused_at_once(lively: Cloud) -> None:

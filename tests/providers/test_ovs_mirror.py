@@ -8,6 +8,7 @@ import pytest
 
 from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, World, seen, speakers, world
 from tapwright.errors import ProviderError, UsageError
+from tapwright.model import Role
 from tapwright.plan.mirrors import Direction, Place, Target, TargetKind
 from tapwright.plan.steps import Found, Step
 
@@ -110,6 +111,14 @@ def test_a_collector_behind_a_tunnel(lively: World, target: str) -> None:
     copies = [row for row in rows if speakers([row])]
     assert speakers(copies) == {WEB, DB}
     assert {row[1:] for row in copies} == {tuple(values)}
+
+
+def test_a_tunnel_for_copies_is_no_way_out_of_the_switch(lively: World) -> None:
+    with opened(lively, f"vxlan://{COLLECTOR}?vni=7007") as step:
+        snapshot = lively.provider.snapshot()
+        (port,) = [port for port in snapshot.ports if port.name == step.do.text("name")]
+        assert (port.role, port.kind) == (Role.OTHER, "vxlan")
+        assert snapshot.overlays == ()
 
 
 def test_a_port_for_vxlan_of_its_own(lively: World) -> None:

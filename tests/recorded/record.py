@@ -31,8 +31,8 @@ from tapwright.adapters import libvirtd as libvirt_adapter
 def record_ovs() -> Any:
     with namespace() as netns, namespace() as guest, short_folder() as folder, openvswitch(folder, netns) as switch:
         furnish(switch, guest)
-        with ovsdb._connect(f"{folder}/db.sock", switch.remote, 5) as connection:
-            return msgspec.json.decode(ovsdb._ask(connection, switch.remote, time.monotonic() + 5))
+        with ovsdb.connect(f"{folder}/db.sock", switch.remote, 5) as connection:
+            return msgspec.json.decode(ovsdb.ask(connection, ovsdb.QUESTION, switch.remote, time.monotonic() + 5))
 
 
 def record_ovn() -> Any:

@@ -28,6 +28,9 @@ from tapwright.model import Netns
 DEFAULT_REMOTE = "unix:/run/openvswitch/db.sock"
 TIMEOUT = 2.0
 """Seconds for one whole conversation."""
+_SELECTS = [{"op": "select", "table": t, "where": [], "columns": list(c)} for t, c in COLUMNS.items()]
+QUESTION: Mapping[str, object] = {"id": 0, "method": "transact", "params": ["Open_vSwitch", *_SELECTS]}
+"""What `read` asks: everything, as of one moment."""
 _MOST = 64 << 20
 """Bytes of a reply; a switch of ten thousand ports sends about a sixth of it."""
 
@@ -67,10 +70,8 @@ def read(remote: str, timeout: float = TIMEOUT) -> Database:
     """
     path = socket_path(remote)
     deadline = time.monotonic() + timeout
-    selects = [{"op": "select", "table": t, "where": [], "columns": list(c)} for t, c in COLUMNS.items()]
-    request = {"id": 0, "method": "transact", "params": ["Open_vSwitch", *selects]}
     with connect(path, _called(remote), timeout) as connection:
-        reply = ask(connection, request, _called(remote), deadline)
+        reply = ask(connection, QUESTION, _called(remote), deadline)
         netns = netns_of(_switch_pid(connection, Path(path).parent))
     found = bridges(reply, remote)
     return Database(remote, netns or _proven_own(found), found)

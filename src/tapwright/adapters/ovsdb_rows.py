@@ -46,6 +46,10 @@ class _Interface(msgspec.Struct):
     statistics: Map[int]
 
 
+class _Mirror(msgspec.Struct):
+    output_port: References
+
+
 class _Result(msgspec.Struct, Generic[T]):
     rows: tuple[T, ...] = ()
     error: str = ""
@@ -53,7 +57,7 @@ class _Result(msgspec.Struct, Generic[T]):
 
 
 class _Reply(msgspec.Struct):
-    result: tuple[_Result[_Bridge], _Result[_Port], _Result[_Interface]]
+    result: tuple[_Result[_Bridge], _Result[_Port], _Result[_Interface], _Result[_Mirror]]
 
 
 _REPLY = msgspec.json.Decoder(_Reply)
@@ -61,7 +65,8 @@ _REPLY = msgspec.json.Decoder(_Reply)
 
 
 COLUMNS = {
-    table: row.__struct_fields__ for table, row in (("Bridge", _Bridge), ("Port", _Port), ("Interface", _Interface))
+    table: row.__struct_fields__
+    for table, row in (("Bridge", _Bridge), ("Port", _Port), ("Interface", _Interface), ("Mirror", _Mirror))
 }
 """What to ask for: table -> columns, in the order of the reply."""
 
@@ -94,6 +99,8 @@ class PortRow:
     interfaces: tuple[InterfaceRow, ...]
     tag: int | None
     trunks: tuple[int, ...]
+    takes_copies: bool = False
+    """Whether a mirror sends its copies there; then it carries nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +115,13 @@ class BridgeRow:
 
 def decode(reply: bytes) -> tuple[BridgeRow, ...]:
     """The bridges in a reply to a select of COLUMNS.  Raises ValueError when it makes no sense."""
-    bridges, ports, interfaces = _REPLY.decode(reply).result
-    for result in (bridges, ports, interfaces):
+    bridges, ports, interfaces, mirrors = _REPLY.decode(reply).result
+    for result in (bridges, ports, interfaces, mirrors):
         if result.error:
             raise ValueError(result.details or result.error)
     by_uuid = {row._uuid[1]: row for row in interfaces.rows}
-    ports_by_uuid = {row._uuid[1]: _port(row, by_uuid) for row in ports.rows}
+    outputs = {uuid for row in mirrors.rows for uuid in uuids(row.output_port)}
+    ports_by_uuid = {row._uuid[1]: _port(row, by_uuid, row._uuid[1] in outputs) for row in ports.rows}
     return tuple(_bridge(row, ports_by_uuid) for row in bridges.rows)
 
 
@@ -122,10 +130,10 @@ def _bridge(row: _Bridge, ports: Mapping[str, PortRow]) -> BridgeRow:
     return BridgeRow(row._uuid[1], row.name, row.datapath_type, mine)
 
 
-def _port(row: _Port, interfaces: Mapping[str, _Interface]) -> PortRow:
+def _port(row: _Port, interfaces: Mapping[str, _Interface], output: bool) -> PortRow:
     ids = dict(row.external_ids[1])
     mine = tuple(_interface(interfaces[uuid], ids) for uuid in uuids(row.interfaces) if uuid in interfaces)
-    return PortRow(row.name, mine, next(iter(members(row.tag)), None), tuple(sorted(members(row.trunks))))
+    return PortRow(row.name, mine, next(iter(members(row.tag)), None), tuple(sorted(members(row.trunks))), output)
 
 
 def _interface(row: _Interface, ids_of_port: Mapping[str, str]) -> InterfaceRow:

@@ -79,7 +79,7 @@ def describe(databases: Sequence[Database], warnings: Iterable[str] = ()) -> Sna
         vms=_vms(members),
         switches=tuple(_switch(database, bridge) for database in databases for bridge in database.bridges),
         ports=tuple(_port(member) for member in members),
-        overlays=tuple(_overlay(member, devices) for member in members if member.row.type in _TUNNEL_PORTS),
+        overlays=tuple(_overlay(member, devices) for member in members if _role(member) is Role.TUNNEL),
         warnings=(*warnings, *_hidden(databases), *faults),
     )
 
@@ -136,7 +136,8 @@ def _role(member: Member) -> Role:
     if kind == "patch":
         return Role.PATCH
     if kind in _TUNNEL_PORTS:
-        return Role.TUNNEL
+        # One for copies leads none of the switch's own frames anywhere.
+        return Role.OTHER if member.port.takes_copies else Role.TUNNEL
     if member.row.name == member.bridge.name:
         return Role.INTERNAL
     if member.owner or member.mac or kind.startswith("dpdkvhost"):
@@ -148,6 +149,8 @@ def _role_by_driver(member: Member) -> Role:
     kind, driver = member.row.type, member.row.status.get("driver_name", "")
     if kind == "internal":
         return Role.INTERNAL
+    if member.port.takes_copies:
+        return Role.OTHER
     if len(member.port.interfaces) > 1 or kind == "dpdk":
         return Role.UPLINK
     if driver == "tun":
