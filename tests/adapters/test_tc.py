@@ -9,6 +9,7 @@ from support.netns import inode, ip, veth
 from support.packets import send
 from support.tapes import Speaker, recorded, tapes
 from support.traces import tc as as_typed
+from support.traces import traces
 from support.vnics import quiet_namespace
 from tapwright.adapters import tc
 from tapwright.adapters.tc_long import NewFilter
@@ -125,6 +126,14 @@ def test_what_is_gone_is_told_from_what_fails(here: Netns) -> None:
         tc.add_link(here, "twm00000000", 1500, ["geneve", "id", "1", "remote", "192.0.2.9"])
     with pytest.raises(ProviderError, match="Exclusivity"):
         tc.add_hooks(here, "far")
+
+
+def test_whether_a_kernel_has_a_device_is_asked_without_making_one(here: Netns) -> None:
+    before = traces(here.name)
+    assert tc.makes(here, "twm00000000", ["vxlan", "id", "1", "remote", "192.0.2.9", "dstport", "4789"])
+    assert not tc.makes(here, "twm00000000", ["geneve", "id", "1", "remote", "192.0.2.9"])
+    assert not tc.makes(here, "twm00000000", ["gretap", "remote", "192.0.2.9"])
+    assert traces(here.name) == before
 
 
 def test_hooks_are_told_apart(here: Netns) -> None:

@@ -263,6 +263,23 @@ def add_link(netns: Netns, name: str, mtu: int, details: Sequence[str]) -> None:
     _run(netns, ["ip", "link", "add", "name", safe(name), "mtu", str(mtu), "type", *details])
 
 
+def makes(netns: Netns, name: str, details: Sequence[str]) -> bool:
+    """Whether this kernel has such devices: it is asked for one of an MTU that no device may have.
+
+    Nothing is made.  Raises Gone, PrivilegeError.
+    """
+    try:
+        _run(netns, ["ip", "link", "add", "name", safe(name), "mtu", "1", "type", *details])
+    except Unsupported:
+        return False
+    except (Gone, PrivilegeError):
+        raise
+    except ProviderError:
+        return True
+    delete_link(netns, name)
+    return True
+
+
 def describe_link(netns: Netns, name: str, alias: str) -> None:
     """Set a device's alias.  Raises as `links`."""
     _run(netns, ["ip", "link", "set", "dev", safe(name), "alias", alias])

@@ -39,6 +39,7 @@ _OUTGOING, _TO_US = 4, 0
 """PACKET_OUTGOING, PACKET_HOST"""
 _TAIL = 0x7477
 _IP4, _IP6, _UDP, _GRE = 0x0800, 0x86DD, 17, 47
+_MODULES = {"gretap": "ip_gre", "ip6gretap": "ip6_gre", "erspan": "ip_gre", "ip6erspan": "ip6_gre"}
 _VIRTUAL = frozenset({"veth", "tun", "bridge", "vxlan", "netkit"})
 
 
@@ -53,6 +54,8 @@ class Facts:
     """Whether tapwright made them, for a mirror that is open now."""
     route: str = ""
     """The device by which packets to the collector leave, "" when none."""
+    missing: str = ""
+    """The kind of tunnel device that the target needs and this kernel does not have."""
 
 
 def steps(mirror: Mirror, facts: Facts) -> Sequence[Step]:
@@ -68,7 +71,7 @@ def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
     to = mirror.place.device_name
     if mirror.target.tunnel:
         to = tunnel_name(mirror)
-        yield _tunnel(mirror, to)
+        yield tunnel_step(mirror, to)
     if not facts.hooks:
         at = _at(mirror)
         do, undo = (Operation.of("linux", verb, **at) for verb in ("hook", "unhook"))
@@ -146,7 +149,8 @@ def asks_direction(program: bytes) -> bool:
     return any(_is_direction(instruction) for instruction in instructions)
 
 
-def _tunnel(mirror: Mirror, name: str) -> Step:
+def tunnel_step(mirror: Mirror, name: str) -> Step:
+    """The step that makes the device which wraps."""
     target, netns = mirror.target, mirror.point.netns
     at: dict[str, str | int] = {
         "netns": netns.path,
@@ -291,6 +295,8 @@ def _onward(devices: Mapping[DeviceKey, Device], device: Device) -> Iterator[Dev
 
 
 def _check_tunnel(mirror: Mirror, facts: Facts) -> None:
+    if facts.missing:
+        raise no_such_tunnel(facts.missing)
     remote, source = mirror.target.remote, facts.devices.get(mirror.point.device) if mirror.point.device else None
     if not facts.route:
         raise ProviderError(f"no route to the collector {remote}", f"ip route get {remote} must answer")
@@ -299,6 +305,12 @@ def _check_tunnel(mirror: Mirror, facts: Facts) -> None:
     inside = facts.devices.get(source.peer) if source and source.peer else None
     if inside and remote in {address.partition("/")[0] for address in inside.addresses}:
         raise UsageError(f"the collector {remote} is the mirrored VM itself")
+
+
+def no_such_tunnel(kind: str) -> ProviderError:
+    """What to say where the kernel does not have a kind of device."""
+    module = _MODULES.get(kind, kind)
+    return ProviderError(f"this kernel makes no {kind} device", f"modprobe {module}; without it {HERE}")
 
 
 # Programs

@@ -18,7 +18,7 @@ from tapwright.plan import preflight
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.mirrors import Direction, Mirror, TargetKind
 from tapwright.plan.steps import Finding, Found, Leftover, Mark, Operation, Step
-from tapwright.providers.linux_mirror import HERE, Facts, made_hooks, mark_of
+from tapwright.providers.linux_mirror import Facts, made_hooks, mark_of, no_such_tunnel, tunnel_name, tunnel_step
 
 _MTU = 65000
 """Bytes: no frame of a VM is refused by the tunnel; what is too long for the way is cut into fragments behind it."""
@@ -27,7 +27,6 @@ _FOREMOST = 47
 _TC_HANDLE = re.compile(r"[0-9a-fx:]{1,32}")
 _OWN_NAME = re.compile(r"twm[0-9a-f]{8}")
 _KINDS = {"vxlan": "vxlan", "geneve": "geneve", "gre": "gretap", "erspan2": "erspan", "erspan3": "erspan"}
-_MODULES = {"gretap": "ip_gre", "ip6gretap": "ip6_gre", "erspan": "ip_gre", "ip6erspan": "ip6_gre"}
 
 
 # Looking
@@ -48,7 +47,13 @@ def read(mirror: Mirror, globs: Sequence[str]) -> Facts:
     hooks = tc.hooked(point.netns).get(name, "")
     ours = bool(hooks) and any(_made(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook))
     route = tc.route(point.netns, mirror.target.remote) if mirror.target.remote else ""
-    return Facts(devices, hooks, ours, route)
+    return Facts(devices, hooks, ours, route, _missing(mirror) if mirror.target.tunnel else "")
+
+
+def _missing(mirror: Mirror) -> str:
+    """The kind of device that the mirror's tunnel needs, where the kernel does not have it."""
+    details = tunnel(tunnel_step(mirror, tunnel_name(mirror)).do)
+    return "" if tc.makes(mirror.point.netns, tunnel_name(mirror), details) else details[0]
 
 
 def scout(mirror: Mirror, globs: Sequence[str]) -> preflight.Facts:
@@ -255,10 +260,7 @@ def _add_tunnel(netns: Netns, operation: Operation) -> None:
     try:
         tc.add_link(netns, operation.text("device"), _MTU, details)
     except tc.Unsupported as error:
-        module = _MODULES.get(details[0], details[0])
-        raise ProviderError(
-            f"this kernel makes no {details[0]} device: {error.message}", f"modprobe {module}; without it {HERE}"
-        ) from None
+        raise no_such_tunnel(details[0]) from error
     except ProviderError as error:
         if "exist" in error.message:
             raise ProviderError(
