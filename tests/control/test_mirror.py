@@ -13,6 +13,7 @@ from tests.support.labs import config_of, running_lab
 from tests.support.mirrored import COLLECTOR, DB, WEB, World, seen, speakers, world
 from tests.support.shark import capinfos, fields
 from tests.support.tapwright import capturing, grown, running_command, tapwright
+from tests.support.traces import difference, traces
 
 import tapwright as api
 from tapwright.lab import Lab
@@ -229,6 +230,35 @@ def test_two_vms_share_one_tunnel(lively: World, tmp_path: Path, target: str, on
         pass
     assert tapwright("sweep", env=env).code == 0
     assert lively.dump() == before
+
+
+@pytest.mark.parametrize(
+    "more", [["-f", "ether proto 0x88b5 and outbound"], ["-s", "64"], ["-f", "inbound", "-s", "80"]]
+)
+def test_a_filtered_or_cut_mirror_into_a_tunnel_is_killed_and_swept(
+    lively: World, tmp_path: Path, more: list[str]
+) -> None:
+    """The kernel has no such tunnel here, so the switch sends what the kernel filtered."""
+    before = lively.dump() + traces(lively.switch.netns)
+    env = sight(lively, tmp_path)
+    argv = ("mirror", lively.web, "--to", f"gre://{COLLECTOR}?key=7", *more, "--lease", "1s", "--json")
+    with running_command(*argv, env=env) as running:
+        assert running.stdout
+        assert running.stderr
+        line = running.stdout.readline()
+        assert line, running.stderr.read().decode()
+        assert {step["do"]["provider"] for step in json.loads(line)["steps"]} == {"ovs", "linux"}
+        rows = seen(lively.collector, "eth0", "frame.len", only="ip proto 47")
+        running.kill()
+        running.wait()
+    heard = {WEB, DB} if "-f" not in more else {DB} if "inbound" in more else {WEB}
+    assert speakers(rows) == heard
+    assert {int(row[1]) - 42 for row in rows} == {int(more[-1]) if "-s" in more else 214}
+    while tapwright("sessions", "--json", env=env).data[0]["lease_left"]:
+        pass
+    assert tapwright("sweep", env=env).code == 0
+    changed = difference(before, lively.dump() + traces(lively.switch.netns))
+    assert not changed, changed
 
 
 def test_a_free_nic_takes_copies_of_two_vms(lively: World, tmp_path: Path) -> None:
