@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.labs import running_lab
 from tests.support.mirrored import seen
+from tests.support.netns import ip
 from tests.support.tapwright import Answer, running_command, tapwright
 
 from tapwright.lab import Lab
@@ -202,3 +203,67 @@ def test_what_cannot_be_is_refused_with_a_next_step(
     assert says in answer.err
     assert "Traceback" not in answer.err
     assert world(ovs) == before
+
+
+def delivered(running: subprocess.Popen) -> dict:
+    """What it says of delivery first: where there is traffic, that it is well, or that it is not."""
+    assert running.stdout
+    while line := running.stdout.readline():
+        said = json.loads(line)
+        if said["event"] == "delivery" and said["outcome"] != "idle":
+            return said
+    raise AssertionError("it ended")
+
+
+def test_delivery_is_told_while_it_runs_and_in_the_summary(some: Lab, state: Mapping[str, str]) -> None:
+    env = {**some.environment(), **state}
+    with mirroring("web", "--to", f"vm:{collector(some)}/eth0", env=env) as (running, told):
+        assert {verdict["answer"] for mirror in told["mirrors"] for verdict in mirror["preflight"]} == {"yes"}
+        said = delivered(running)
+        assert (said["vnic"], said["outcome"], said["revalidated"]) == ("web/eth0", "ok", False)
+        answer = ended(running)
+    assert answer.code == 0, answer.err
+    assert answer.data["delivery"][0]["outcome"] == "ok"
+
+
+def test_what_will_not_arrive_whole_is_told_before(lab: Lab, state: Mapping[str, str]) -> None:
+    """The way to the collector is a veth pair of the usual MTU, and VXLAN adds 50 bytes."""
+    env = {**lab.environment(), **state}
+    server = lab.node("s1").netns
+    ip("link", "add", "way0", "type", "veth", "peer", "name", "way1", netns=server)
+    try:
+        ip("addr", "add", "192.0.2.1/24", "dev", "way0", netns=server)
+        ip("link", "set", "way0", "up", netns=server)
+        said = tapwright("mirror", "web", "--to", "vxlan://192.0.2.9?vni=7", "--dry-run", env=env)
+        assert said.code == 0, said.err
+        assert "copies of frames with more than 1464 bytes do not fit the way to 192.0.2.9" in said.err
+        assert "-> raise the MTU of the way to 1550, lower the vNIC's to 1450" in said.err
+        assert "warn  copies of frames" in said.out
+    finally:
+        ip("link", "del", "way0", netns=server)
+
+
+def test_where_nothing_could_arrive_nothing_is_opened(ovs: Lab, state: Mapping[str, str]) -> None:
+    """The kernel knows the way, by a device that is no bridge of the switch."""
+    before = world(ovs)
+    env = {**ovs.environment(), **state}
+    server = ovs.node("s1").netns
+    ip("link", "add", "way0", "type", "veth", "peer", "name", "way1", netns=server)
+    try:
+        ip("addr", "add", "192.0.2.1/24", "dev", "way0", netns=server)
+        ip("link", "set", "way0", "up", netns=server)
+        said = tapwright("mirror", "web", "--by", "ovs", "--to", "vxlan://192.0.2.9?vni=7", "--for", "9", env=env)
+        assert said.code == 8, said.err
+        assert "leave by way0, which is no bridge of this Open vSwitch" in said.err
+    finally:
+        ip("link", "del", "way0", netns=server)
+    assert world(ovs) == before
+
+
+def test_a_capture_by_a_mirror_says_that_it_was_delivered(ovs: Lab, state: Mapping[str, str], tmp_path: Path) -> None:
+    env = {**ovs.environment(), **state}
+    argv = ("web", "--point", "mirror", "-d", "25", "-w", str(tmp_path / "web.pcapng"), "--json")
+    said = tapwright("capture", *argv, env=env)
+    assert said.code == 0, said.err
+    (delivery,) = said.data["delivery"]
+    assert (delivery["vnic"], delivery["outcome"]) == ("web/eth0", "ok"), delivery

@@ -37,12 +37,23 @@ def show(capture: Capture, out: Destination, *, as_json: bool, err: bool) -> Non
     """Print the summary, as text for a person or as one JSON object."""
     stats, book, missing = capture.stats, capture.ledger, (*capture.unseen, *capture.absent)
     if as_json:
-        emit_json(as_data(stats, book, out, missing) | {"governor": governed(capture)}, err=err)
+        more = {"governor": governed(capture), "delivery": delivered(capture)}
+        emit_json(as_data(stats, book, out, missing) | more, err=err)
         return
     headline = _headline(stats, book, out, missing)
     steps = (f"{_clock(step.time)} {step.text}" for step in capture.steps[-_MOST_STEPS:])
-    for line in (headline, printable_lines(render(book)), *steps, *(next_step(stats, out) or nothing_written(book))):
+    mirrors = (f"{name}: mirror {d.verdict.outcome}: {d.verdict.reason}" for name, d in capture.deliveries)
+    table = printable_lines(render(book))
+    for line in (headline, table, *steps, *map(printable, mirrors), *(next_step(stats, out) or nothing_written(book))):
         click.echo(line, err=err)
+
+
+def delivered(capture: Capture) -> list[dict[str, Any]]:
+    """Whether the mirrors that it read delivered."""
+    return [
+        {"vnic": name, "outcome": d.verdict.outcome, "reason": d.verdict.reason, "revalidated": d.revalidated}
+        for name, d in capture.deliveries
+    ]
 
 
 def as_data(stats: EngineStats, book: Ledger, out: Destination, missing: Sequence[str]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ import errno
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from tapwright import _core
 from tapwright.capture.governor import Decision, Level, ladder
@@ -21,11 +22,16 @@ from tapwright.capture.size import check
 from tapwright.control.governor import GovernedCapture, Governor, watch
 from tapwright.errors import CaptureError, PrivilegeError, TapwrightError, UsageError
 
+if TYPE_CHECKING:
+    from tapwright.control.delivery import Delivery
+
 _CAPABILITY_HINT = (
     "run it with sudo, or give the process CAP_NET_RAW, and CAP_SYS_ADMIN where a VM lives in another network namespace"
 )
 
 
+_PROVE = 1.0
+"""Seconds between two looks at whether copies arrive."""
 _LOOK = 0.5
 """Seconds between two looks at the counters while somebody waits."""
 
@@ -58,6 +64,8 @@ class Capture:
         """VMs and vNICs that were asked for and cannot be read at all."""
         self.left = ""
         """What the end of the capture could not undo on the host, and the next step; "" when nothing."""
+        self.deliveries: tuple[tuple[str, Delivery], ...] = ()
+        """Of each vNIC that a mirror shows, whether its copies arrive, as of the last look."""
         self._closing = ExitStack()
         self._ports: dict[int, int] = {}
         """What each source's port had counted when it was last read."""
@@ -81,6 +89,17 @@ class Capture:
         if ends is not None:
             self._closing.callback(ends.set)
             threading.Thread(target=self._stop_when, args=(ends,), name="end", daemon=True).start()
+
+    def prove(self, look: Callable[[_core.EngineStats], tuple[tuple[str, Delivery], ...]]) -> None:
+        """Have `look` say about once a second, in a thread of its own, whether what is mirrored arrives."""
+        threading.Thread(target=self._prove, args=(look,), name="delivery", daemon=True).start()
+
+    def _prove(self, look: Callable[[_core.EngineStats], tuple[tuple[str, Delivery], ...]]) -> None:
+        while not self._engine.wait(_PROVE):
+            found = look(self.stats)
+            # At the end the mirror goes, and a look that lasted until then may have missed it.
+            if not self._engine.wait(0.0):
+                self.deliveries = found
 
     def _stop_when(self, ends: threading.Event) -> None:
         ends.wait()

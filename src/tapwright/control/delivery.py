@@ -132,10 +132,11 @@ class Deliveries:
             watched.verdict = judge(watched.readings, watched.asked)
 
 
-def _outlet(opened: Opened) -> tuple[str, str, str]:
-    """Where a switch's mirrors meet."""
+def _outlet(opened: Opened) -> tuple[str, ...]:
+    """Where a switch's mirrors meet; a device of our own is one mirror's alone."""
     mirror = opened.mirror
-    return mirror.point.provider, mirror.point.switch, mirror.target.text
+    own = [step.do.text("device") for step in opened.steps]
+    return mirror.point.provider, mirror.point.switch, mirror.target.text, *own
 
 
 def _explained(verdict: Verdict, counts: Counts, changed: str) -> Verdict:

@@ -157,8 +157,9 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
     about = describe.section(prepared.topology, f"tapwright {__version__}", captured)
     with ExitStack() as stack:
         found = stack.enter_context(tapped.opened(prepared.plan.chosen, prepared.config, prepared.known))
+        sources = _sources(prepared, found.choices)
         capture = Capture(
-            _sources(prepared, found.choices),
+            sources,
             about,
             output,
             prepared.limits,
@@ -167,6 +168,7 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
             policy=prepared.wish.governor,
         )
         capture.keep(stack.pop_all(), found.running.stopped if found.running else None)
+        tapped.prove(capture, found, sources)
     return capture
 
 

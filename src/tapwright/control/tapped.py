@@ -21,7 +21,11 @@ from tapwright.plan.steps import NOBODY, Mark, Step
 from tapwright.providers.base import Provider
 
 if TYPE_CHECKING:
-    from tapwright.control.sessions import Running
+    from tapwright._core import EngineStats
+    from tapwright.capture.request import Source
+    from tapwright.control.capture import Capture
+    from tapwright.control.delivery import Deliveries, Delivery
+    from tapwright.control.sessions import Opened, Running
 
 _OWN = Target(TargetKind.NIC)
 
@@ -33,6 +37,10 @@ class Tapped:
     choices: tuple[Choice, ...]
     running: Running | None = None
     """The session of those that are mirrors; None where there is none."""
+    deliveries: Deliveries | None = None
+    """Whether these mirrors deliver."""
+    opened: tuple[Opened | None, ...] = ()
+    """The mirror of each choice, None for one that is none."""
 
 
 def mirrored(choices: Sequence[Choice]) -> tuple[Choice, ...]:
@@ -64,6 +72,7 @@ def opened(choices: Sequence[Choice], config: Config, known: Sequence[Provider])
     if not wanted:
         yield Tapped(tuple(choices))
         return
+    from tapwright.control.delivery import Deliveries
     from tapwright.control.sessions import Sessions
 
     sessions = Sessions.of(known, config)
@@ -71,7 +80,29 @@ def opened(choices: Sequence[Choice], config: Config, known: Sequence[Provider])
     with sessions.open(what, lambda mark: _mirrors(wanted, mark), signals=False) as running:
         places = dict(zip(wanted, running.mirrors, strict=True))
         read = tuple(_at_device(c, places[c].steps) if c in places else c for c in choices)
-        yield Tapped(read, running)
+        proof = Deliveries.of(sessions, running.mirrors)
+        yield Tapped(read, running, proof, tuple(places.get(choice) for choice in choices))
+
+
+def prove(capture: Capture, found: Tapped, sources: Sequence[Source]) -> None:
+    """Have it judged while `capture` runs whether the mirrors of `found`, read by `sources`, deliver."""
+    deliveries = found.deliveries
+    if deliveries is None:
+        return
+    from tapwright.control.delivery import Received
+
+    of = {id(source): opened for source, opened in zip(sources, found.opened, strict=True) if opened}
+    names = {of[id(source)]: source.name for source in capture.sources if id(source) in of}
+
+    def look(stats: EngineStats) -> tuple[tuple[str, Delivery], ...]:
+        arrived = {
+            of[id(source)]: Received(counted.port_packets)
+            for source, counted in zip(capture.sources, stats.sources, strict=False)
+            if id(source) in of and counted.port_packets is not None
+        }
+        return tuple((names[each.opened], each) for each in deliveries.look(arrived) if each.opened in names)
+
+    capture.prove(look)
 
 
 def _mirrors(choices: Sequence[Choice], mark: Mark) -> tuple[Mirror, ...]:
