@@ -236,6 +236,8 @@ def test_what_tc_cannot_do_is_refused_at_once(quiet: World) -> None:
         quiet.steps("rspan:9")
     with pytest.raises(UsageError, match="whole frames"):
         quiet.steps("nic:snf0", quiet.place("snf0"), snaplen=64)
+    with pytest.raises(UsageError, match="by its tag alone"):
+        quiet.steps("nic:snf0", quiet.place("snf0"), vlans=(10,))
     with pytest.raises(ProviderError, match="no route to the collector"):
         quiet.steps("vxlan://203.0.113.1?vni=1")
     guest = next(point for point in quiet.points(PointKind.GUEST) if point.netns.name == quiet.web)

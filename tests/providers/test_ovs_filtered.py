@@ -13,7 +13,8 @@ from support.frames import whole_frames
 from support.mirrored import COLLECTOR, COLLECTOR6, MARK, World, points_of, world
 from support.netns import ifindex, inode
 from support.packets import send
-from support.tapes import MARKERS, Joined, Speaker, Unwrap, behind, recorded, tapes
+from support.tapes import MARKERS, Joined, Speaker, Unwrap, behind, recorded, tapes, untagged
+from support.tapes import tagged as tagged_with
 from support.traces import difference, traces
 from tapwright.adapters import livepcap
 from tapwright.errors import ProviderError
@@ -232,6 +233,23 @@ def test_what_is_filtered_does_not_fit_everywhere(quiet: World) -> None:
     with pytest.raises(ProviderError, match="no device of that name") as refused:
         steps_of(quiet, "vm:vm3/eth0", Place(port="vhost1"), program=compiled("ip"))
     assert "vxlan://" in refused.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "tcp"])
+def test_only_frames_of_a_vlan(quiet: World, text: str) -> None:
+    """Of a port that carries several: those of the VLAN that was asked for, filtered too."""
+    plain = [frame for frame in SENT if frame[12:14] != b"\x81\0"]
+    said = [*map(tagged_with(10), plain), *map(tagged_with(20), plain), *plain]
+    more = {"program": compiled(text)} if text else {}
+    judge_text = f"vlan 10 and ({MARKERS} or ({text}))" if text else "vlan 10"
+    with (
+        opened(quiet, "nic:snf0", device(quiet, "snf0"), vlans=(10,), **more),
+        tapes((quiet.sniffer, "eth0", "", untagged), (quiet.switch.netns, "vnet1", judge_text, untagged)) as running,
+    ):
+        speaker = Speaker(quiet.web, said, dressed=tagged_with(10))
+        copied, at_port = recorded(running, [speaker])
+    assert copied == at_port
+    assert copied
 
 
 def test_two_vms_share_the_way_to_a_collector(quiet: World) -> None:

@@ -25,6 +25,11 @@ def behind(count: int) -> Unwrap:
     return lambda packet: packet[count:]
 
 
+def tagged(vlan: int) -> Unwrap:
+    """The frame with a tag."""
+    return lambda frame: frame[:12] + b"\x81\0" + vlan.to_bytes(2, "big") + frame[12:]
+
+
 def untagged(packet: bytes) -> bytes:
     """The frame without its outermost tag."""
     return packet[:12] + packet[16:]
@@ -93,6 +98,8 @@ class Speaker:
     netns: str
     frames: Sequence[bytes]
     device: str = "eth0"
+    dressed: Unwrap = bytes
+    """What is put around markers."""
 
 
 def recorded(tapes: Sequence[Tape | Joined], speakers: Sequence[Speaker]) -> list[Counter[bytes]]:
@@ -113,7 +120,7 @@ def _until_all(tapes: Sequence[Tape | Joined], speaker: Speaker, number: int) ->
     deadline = time.monotonic() + _PATIENCE
     while missing := [n for n, each in enumerate(tapes) if number not in map(_number, each.frames())]:
         assert time.monotonic() < deadline, f"tapes {missing} did not see marker {number}"
-        send(speaker.netns, speaker.device, [marker(number)])
+        send(speaker.netns, speaker.device, [speaker.dressed(marker(number))])
         time.sleep(0.05)
 
 

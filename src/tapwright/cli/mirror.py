@@ -52,6 +52,8 @@ _SHORTEST, _LONGEST = 14, 65535
               show_default=True, help="What comes to the VM, what it sends, or both.")  # fmt: skip
 @click.option("-s", "--snaplen", type=click.IntRange(_SHORTEST, _LONGEST), default=None, metavar="BYTES",
               help="Copy at most so many bytes of a frame; default: all.")  # fmt: skip
+@click.option("--vlan", "vlans", type=click.IntRange(0, 4094), multiple=True, metavar="VLAN",
+              help="Copy only frames of that VLAN of the switch (Open vSwitch); again for more.")  # fmt: skip
 @click.option("--for", "seconds", type=DURATION, default=None, metavar="DURATION", help="End after so long (90s, 5m).")
 @click.option("--lease", type=DURATION, default="60s", show_default=True, metavar="DURATION",
               help="How long it may outlive this process before others undo it; renewed while this runs.")  # fmt: skip
@@ -95,6 +97,7 @@ def _wish(options: dict[str, Any]) -> Wish:
         filter=options["text"],
         direction=Direction(options["direction"]),
         snaplen=options["snaplen"] or 0,
+        vlans=options["vlans"],
         seconds=options["seconds"] or 0,
         lease=options["lease"],
         by=options["by"],

@@ -81,7 +81,8 @@ class Deliveries:
             if meter is not None:
                 size, beyond = (largest or {}).get(opened, (0, ""))
                 shared = opened.mirror.point.kind is PointKind.MIRROR and outlets[_outlet(opened)] > 1
-                asked = Asked(opened.mirror.direction, bool(opened.mirror.program), shared, size, beyond)
+                some = bool(opened.mirror.program or opened.mirror.vlans)
+                asked = Asked(opened.mirror.direction, some, shared, size, beyond)
                 watched.append(_Watched(opened, meter, asked))
         return cls(watched, clock)
 

@@ -43,6 +43,8 @@ class Wish:
     filter: str = ""
     direction: Direction = Direction.BOTH
     snaplen: int = 0
+    vlans: tuple[int, ...] = ()
+    """Only frames of these VLANs of the switch."""
     seconds: float = 0.0
     lease: float = LEASE
     by: str = ""
@@ -169,7 +171,13 @@ def prepare(wish: Wish, config: Config | None = None) -> Prepared:
         known[wish.by] = providers.load(wish.by, config)
     topology = local.look(config, tuple(known.values()))
     asked = Asked(
-        selected(topology, wish.vms), wish.target, wish.direction, bool(wish.filter.strip()), wish.snaplen, wish.by
+        selected(topology, wish.vms),
+        wish.target,
+        wish.direction,
+        bool(wish.filter.strip()),
+        wish.snaplen,
+        wish.by,
+        wish.vlans,
     )
     sessions = Sessions.of(tuple(known.values()), config)
     found = _Chooser(asked, topology, sessions, _filters(wish, topology))
@@ -243,7 +251,7 @@ class _Chooser:
         asked = self._asked
         program = self._filters[point.outgoing_is_to_vm].program.code if asked.filtered else b""
         where = place(asked, self._topology, vnic, point)
-        mirror = Mirror(point, asked.target, NOBODY, where, asked.direction, program, asked.snaplen)
+        mirror = Mirror(point, asked.target, NOBODY, where, asked.direction, program, asked.snaplen, asked.vlans)
         self._sessions.steps(mirror)
         known = self._sessions.preflight(mirror, vnic)
         if refusal := known.refusal:

@@ -35,6 +35,8 @@ class Asked:
     """Bytes of a frame, 0 for whole ones."""
     by: str = ""
     """Only by this provider, when the user insists."""
+    vlans: tuple[int, ...] = ()
+    """Only frames of these VLANs; () is all."""
 
 
 def vnics(asked: Asked, topology: Topology) -> Iterator[tuple[Vm, Vnic]]:
@@ -85,7 +87,7 @@ def ranked(asked: Asked, vm: Vm, vnic: Vnic, points: Sequence[Point]) -> tuple[P
 
 def _at_device(asked: Asked) -> bool:
     """Whether the kernel serves it better at the vNIC's device than the switch at its port."""
-    possible = not asked.snaplen and asked.target.kind is not TargetKind.RSPAN
+    possible = not asked.snaplen and not asked.vlans and asked.target.kind is not TargetKind.RSPAN
     return possible and (asked.filtered or asked.target.kind is TargetKind.VM)
 
 

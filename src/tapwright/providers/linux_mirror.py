@@ -216,6 +216,11 @@ def _check_request(mirror: Mirror) -> None:
             "a mirror by tc copies whole frames: mirred cannot cut them",
             "leave the snap length out, copy less with a filter, or cut at the collector",
         )
+    if mirror.vlans:
+        raise UsageError(
+            "tc copies at a device, where a frame tells its VLAN by its tag alone",
+            f"filter by the tag: -f 'vlan {mirror.vlans[0]}'",
+        )
     if mirror.target.kind is TargetKind.RSPAN:
         raise ProviderError("a Linux bridge has no RSPAN VLAN that copies could be put into", HERE)
     if mirror.target.kind is TargetKind.NIC and not mirror.target.name:

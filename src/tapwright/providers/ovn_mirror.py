@@ -44,6 +44,8 @@ def _refuse(mirror: Mirror) -> None:
     port, target = mirror.point.port, mirror.target
     if mirror.program:
         raise UsageError(f"OVN cannot filter what it mirrors from {port}", f"leave the filter out, or {_INSTEAD}")
+    if mirror.vlans:
+        raise UsageError(f"OVN copies all VLANs of {port}", f"leave --vlan out, or {_INSTEAD}")
     if mirror.snaplen:
         raise UsageError(f"OVN cannot cut what it mirrors from {port}", f"leave -s out, or {_INSTEAD}")
     if target.kind not in _TYPES:
