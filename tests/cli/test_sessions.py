@@ -63,7 +63,7 @@ def test_one_that_is_open_is_listed_and_stopped_by_the_beginning_of_its_id(lab: 
         assert f"session {session} stopped" in stopped.out
         out, err = running.communicate(timeout=60)
         assert running.returncode == 0, err
-        assert json.loads(out)["event"] == "closed"
+        assert json.loads(out.splitlines()[-1])["event"] == "closed"
     assert mirrors(lab) == ""
 
 

@@ -271,7 +271,7 @@ def test_a_free_nic_takes_copies_of_two_vms(lively: World, tmp_path: Path) -> No
         running.send_signal(signal.SIGTERM)
         out, err = running.communicate(timeout=60)
     assert running.returncode == 0, err
-    assert {count["direction"] for count in json.loads(out)["copied"]} == {"both"}
+    assert {count["direction"] for count in json.loads(out.splitlines()[-1])["copied"]} == {"both"}
     assert lively.dump() == before
 
 
