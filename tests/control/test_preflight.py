@@ -156,13 +156,36 @@ def test_a_tag_of_the_port_is_counted(lively: World) -> None:
         lively.switch.vsctl("clear", "port", "vnet2", "tag")
 
 
-def test_snaplen_with_a_tunnel_is_refused_before(lively: World) -> None:
-    provider = lively.provider
-    points_of(provider)
-    mirror = replace(lively.mirror(VXLAN), snaplen=64)
-    found = judge(mirror, provider.scouted(mirror))
-    assert found.refusal
-    assert "nothing arrives" in found.refusal.text
+def test_who_hears_a_vlan_of_copies(lively: World) -> None:
+    """A port without a tag carries every VLAN: its VM hears the copies, and that is what happens."""
+    switch = lively.switch
+    (warning,) = before(lively, "rspan:999").warnings
+    assert "reaches the VMs behind vnet1, vnet2, vnet3" in warning.text
+    provider, step = lively.step("rspan:999")
+    provider.perform(step.do)
+    try:
+        listener = listening(lively.vm, "eth0")
+        heard_by_vm = next(iter(received(listener)), None)
+        listener.close()
+    finally:
+        provider.perform(step.undo)
+    assert heard_by_vm
+    ports = ("vnet1", "vnet2", "vnet3")
+    try:
+        switch.vsctl(*(word for port in ports for word in ("--", "set", "port", port, "tag=10")))
+        assert not before(lively, "rspan:999").warnings
+        switch.vsctl("set", "port", "trunk0", "trunks=10")
+        refusal = before(lively, "rspan:999").refusal
+        assert refusal
+        assert "no port of the switch carries VLAN 999" in refusal.text
+    finally:
+        switch.vsctl(*(word for port in ports for word in ("--", "clear", "port", port, "tag")))
+        switch.vsctl("clear", "port", "trunk0", "trunks")
+
+
+def test_frames_that_are_cut_before_they_are_wrapped_fit(lively: World) -> None:
+    assert before(lively, VXLAN).warnings
+    assert not before(lively, VXLAN, snaplen=64).warnings
 
 
 def test_the_mirrored_vms_own_address_is_a_loop(lively: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tapwright.model import Capability, DeviceKey, Netns
 from tapwright.plan.mirrors import Mirror, Place, parse
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.preflight import Answer, Facts, TooLarge, Way, judge, largest, overhead
+from tapwright.plan.preflight import Answer, Facts, TooLarge, Vlan, Way, judge, largest, overhead
 from tapwright.plan.steps import Mark
 
 POINT = Point(
@@ -70,10 +70,15 @@ def test_large_copies_that_the_kernel_sends_in_fragments() -> None:
     assert "in IP fragments" in text
 
 
+def test_frames_that_are_cut_fit() -> None:
+    assert answers(mirror(snaplen=1464), LOST)["size"][0] is Answer.YES
+    assert answers(mirror(snaplen=1465), LOST)["size"][0] is Answer.WARN
+
+
 def test_what_nobody_knows_is_not_warned_of() -> None:
     for facts in (replace(LOST, vnic_mtu=0), replace(LOST, way=Way("br-phy"))):
         assert answers(mirror(), facts)["size"][0] is Answer.YES
-        assert largest(mirror().target, facts) == 0
+        assert largest(mirror(), facts) == 0
 
 
 def test_without_a_way_nothing_is_opened() -> None:
@@ -116,3 +121,14 @@ def test_a_device_that_takes_less_than_the_vnic_sends() -> None:
     assert advice == "raise its MTU to 1500"
     assert answers(to, replace(LOST, taker_mtu=1500))["size"][0] is Answer.YES
     assert "size" not in answers(to, LOST)
+
+
+def test_a_vlan_that_nobody_carries_or_that_vms_hear() -> None:
+    to = mirror("rspan:999")
+    assert answers(to, replace(FACTS, vlan=Vlan()))["vlan"][0] is Answer.REFUSE
+    assert answers(to, replace(FACTS, vlan=Vlan(("trunk0",))))["vlan"][0] is Answer.YES
+    answer, text, advice = answers(to, replace(FACTS, vlan=Vlan(("trunk0", "vnet1"), ("vnet1",))))["vlan"]
+    assert answer is Answer.WARN
+    assert "the VMs behind vnet1" in text
+    assert "set port vnet1 tag=N" in advice
+    assert "vlan" not in answers(mirror(), FACTS)

@@ -27,6 +27,7 @@ class _MirroringPort(msgspec.Struct):
     name: str
     interfaces: References
     tag: int | Set[int]
+    trunks: int | Set[int]
     vlan_mode: str | Set[str]
     external_ids: Map[str]
 
@@ -91,6 +92,14 @@ class MirroringPort:
     vlan_mode: str
     """"" where the switch tells by the other columns."""
     external_ids: Mapping[str, str]
+    trunks: frozenset[int] = frozenset()
+    """VLANs that it carries beside its own; empty for all, where it has none of its own."""
+
+    def carries(self, vlan: int) -> bool:
+        """Whether frames of that VLAN leave by it."""
+        if self.tag is None or self.vlan_mode.startswith("native"):
+            return not self.trunks or vlan in self.trunks or vlan == self.tag
+        return vlan == self.tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +181,9 @@ def _mirroring_bridge(row: _MirroringBridge) -> MirroringBridge:
 
 def _mirroring_port(row: _MirroringPort) -> MirroringPort:
     tag, mode = next(iter(members(row.tag)), None), next(iter(members(row.vlan_mode)), "")
-    return MirroringPort(row._uuid[1], row.name, tuple(uuids(row.interfaces)), tag, mode, dict(row.external_ids[1]))
+    trunks = frozenset(members(row.trunks))
+    ids = dict(row.external_ids[1])
+    return MirroringPort(row._uuid[1], row.name, tuple(uuids(row.interfaces)), tag, mode, ids, trunks)
 
 
 def _mirroring_interface(row: _MirroringInterface) -> MirroringInterface:

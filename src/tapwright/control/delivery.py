@@ -81,8 +81,7 @@ class Deliveries:
             if meter is not None:
                 size, beyond = (largest or {}).get(opened, (0, ""))
                 shared = opened.mirror.point.kind is PointKind.MIRROR and outlets[_outlet(opened)] > 1
-                some = bool(opened.mirror.program or opened.mirror.vlans)
-                asked = Asked(opened.mirror.direction, some, shared, size, beyond)
+                asked = Asked(opened.mirror.direction, _filtered(opened), shared, size, beyond)
                 watched.append(_Watched(opened, meter, asked))
         return cls(watched, clock)
 
@@ -131,6 +130,13 @@ class Deliveries:
             watched.readings = watched.readings[-1:]
         else:
             watched.verdict = judge(watched.readings, watched.asked)
+
+
+def _filtered(opened: Opened) -> bool:
+    """Whether fewer copies than frames are no fault; where others count them than the frames, how many is not known."""
+    provider = opened.mirror.point.provider
+    some = bool(opened.mirror.program or opened.mirror.vlans)
+    return some or any(step.do.provider != provider for step in opened.steps)
 
 
 def _outlet(opened: Opened) -> tuple[str, ...]:

@@ -62,6 +62,15 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
+class Vlan:
+    """The ports of the switch that carry the VLAN of the copies."""
+
+    ports: tuple[str, ...] = ()
+    vms: tuple[str, ...] = ()
+    """Those of them that are VMs'."""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was found before the mirror is opened; what is 0, "" or None nobody knows."""
 
@@ -77,6 +86,8 @@ class Facts:
     mirrors: int = 0
     """Mirrors that the bridge has, where there is a limit to them."""
     too_large: TooLarge = TooLarge.UNKNOWN
+    vlan: Vlan | None = None
+    """Of ``rspan:``."""
 
 
 class Answer(StrEnum):
@@ -125,7 +136,7 @@ NOTHING_KNOWN = Preflight()
 
 def judge(mirror: Mirror, facts: Facts) -> Preflight:
     """From facts to everything that can be said."""
-    return Preflight(tuple(_verdicts(mirror, facts)), largest(mirror.target, facts), beyond(facts))
+    return Preflight(tuple(_verdicts(mirror, facts)), largest(mirror, facts), beyond(facts))
 
 
 def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
@@ -134,9 +145,11 @@ def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
     yield _no_loop(mirror, facts)
     if target.tunnel:
         yield _reachable(target, facts)
-        yield _fits(target, facts)
+        yield _fits(mirror, facts)
     elif facts.taker_mtu and facts.vnic_mtu:
         yield _taken(mirror, facts)
+    if facts.vlan is not None:
+        yield _carried(target, facts.vlan)
 
 
 def _room(facts: Facts) -> Verdict:
@@ -206,11 +219,12 @@ def overhead(target: Target) -> int:
     return ETHERNET + _IP4 + more + _HEADERS[target.kind] + key
 
 
-def largest(target: Target, facts: Facts) -> int:
+def largest(mirror: Mirror, facts: Facts) -> int:
     """Bytes of the largest frame whose copy passes whole, 0 where all of the vNIC's do or nobody knows.
 
     With its Ethernet header and tag, as counters of bytes have it.
     """
+    target = mirror.target
     if not facts.vnic_mtu:
         return 0
     most = facts.vnic_mtu + ETHERNET + (_TAG if facts.tagged else 0)
@@ -220,7 +234,7 @@ def largest(target: Target, facts: Facts) -> int:
         allowed = facts.way.mtu + ETHERNET - overhead(target)
     else:
         return 0
-    return max(allowed, 1) if allowed < most else 0
+    return max(allowed, 1) if allowed < min(most, mirror.snaplen or most) else 0
 
 
 def beyond(facts: Facts) -> str:
@@ -228,8 +242,8 @@ def beyond(facts: Facts) -> str:
     return _BEYOND[facts.too_large]
 
 
-def _fits(target: Target, facts: Facts) -> Verdict:
-    most = largest(target, facts)
+def _fits(mirror: Mirror, facts: Facts) -> Verdict:
+    target, most = mirror.target, largest(mirror, facts)
     mtu = facts.way.mtu if facts.way else 0
     if not most:
         known = mtu and facts.vnic_mtu
@@ -244,8 +258,24 @@ def _fits(target: Target, facts: Facts) -> Verdict:
     )  # fmt: skip
 
 
+def _carried(target: Target, vlan: Vlan) -> Verdict:
+    if not vlan.ports:
+        return Verdict(
+            "vlan", Answer.REFUSE, f"no port of the switch carries VLAN {target.vlan}: the copies would go nowhere",
+            f"let a trunk carry it: ovs-vsctl add port PORT trunks {target.vlan}",
+        )  # fmt: skip
+    if vlan.vms:
+        shown = ", ".join(vlan.vms[:4]) + (f" and {len(vlan.vms) - 4} more" if len(vlan.vms) > 4 else "")
+        return Verdict(
+            "vlan", Answer.WARN,
+            f"VLAN {target.vlan} also reaches the VMs behind {shown}, which would get the copies",
+            f"give these ports a VLAN: ovs-vsctl set port {vlan.vms[0]} tag=N; unless it is the collector's",
+        )  # fmt: skip
+    return Verdict("vlan", Answer.YES, f"VLAN {target.vlan} is carried by {', '.join(vlan.ports[:4])}")
+
+
 def _taken(mirror: Mirror, facts: Facts) -> Verdict:
-    most = largest(mirror.target, facts)
+    most = largest(mirror, facts)
     name = mirror.place.port or mirror.place.device_name or mirror.target.text
     if not most:
         return Verdict("size", Answer.YES, f"{name} takes the vNIC's largest frames")

@@ -113,8 +113,8 @@ def measure(remote: str, step: Step) -> Counts:
     sums = {name: _sum(statistics, name) for name in ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")}
     sides = (sums["tx_bytes"], sums["rx_bytes"])
     want = wanted(step.do)
-    # A port without a tag carries the VLAN of the copies, too, and counts them as what comes to the VM.
-    drowned = bool(want.vlan) and any(port.tag is None for port in ports)
+    # A port without a tag may carry the VLAN of the copies, too, and counts them as what comes to the VM.
+    drowned = bool(want.vlan) and any(port.carries(want.vlan) for port in ports)
     counts = Counts(
         seen=Ways(None if drowned else sums["tx_packets"], sums["rx_packets"]),
         seen_bytes=None if None in sides else sum(side or 0 for side in sides),

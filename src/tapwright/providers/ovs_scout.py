@@ -15,7 +15,7 @@ from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirroringInterface
 from tapwright.adapters.ovsdb_transact import select
 from tapwright.errors import ProviderError
 from tapwright.plan.mirrors import Mirror
-from tapwright.plan.preflight import Facts, TooLarge, Way
+from tapwright.plan.preflight import Facts, TooLarge, Vlan, Way
 from tapwright.providers.ovs_changes import spellings
 
 _LINE = re.compile(r"^(src|gateway|dev)\s+(\S+)$", re.MULTILINE)
@@ -39,7 +39,20 @@ def scout(remote: str, mirror: Mirror) -> Facts:
         mirrors=len(bridge.mirrors),
         # Measured on the userspace datapath; what the kernel's does depends on its tunnels' DF bit.
         too_large=TooLarge.LOST if userspace else TooLarge.UNKNOWN,
+        vlan=_vlan(mirror, bridge, tables) if mirror.target.vlan else None,
     )
+
+
+def _vlan(mirror: Mirror, bridge: MirroringBridge, tables: Tables) -> Vlan:
+    """Who gets the copies that are put into a VLAN."""
+    ports = [port for port in tables.ports if port.uuid in bridge.ports and port.carries(mirror.target.vlan)]
+    vms = {port.name for port in ports if any(_is_vms(row) for row in _interfaces(tables, port.name))}
+    names = sorted(port.name for port in ports if port.name != bridge.name)
+    return Vlan(tuple(names), tuple(name for name in names if name in vms))
+
+
+def _is_vms(row: MirroringInterface) -> bool:
+    return bool(row.external_ids.keys() & {"vm-id", "iface-id", "attached-mac"})
 
 
 def way(remote: str, collector: str, tables: Tables, *, userspace: bool) -> Way:

@@ -219,9 +219,9 @@ def _counted(ways: Sequence[_Way], before: int, after: int, asked: Asked) -> Ver
 def _any(got: int, asked: Asked) -> Verdict:
     """Where fewer copies than frames are no fault, only copies that there are prove anything."""
     if got > 0:
-        what = "frames matched the filter and were copied" if asked.filtered else "copies, of what others do not count"
+        what = "frames matched and were copied" if asked.filtered else "copies, beside what other mirrors count"
         return Verdict(Outcome.OK, f"{got:,} {what}")
-    nothing = "nothing matched the filter" if asked.filtered else "all of it is counted by other mirrors of this target"
+    nothing = "nothing matched" if asked.filtered else "all of it is counted by other mirrors of this target"
     return Verdict(Outcome.UNKNOWN, f"{nothing}, or nothing is copied")
 
 
