@@ -154,6 +154,8 @@ def test_what_ovn_cannot_do_is_refused_at_once(lively: Cloud) -> None:
         lively.step(f"{ERSPAN}&index=3")
     with pytest.raises(UsageError, match="cannot filter"):
         lively.step(GRE, program=bytes(8))
+    with pytest.raises(UsageError, match="copies all VLANs"):
+        lively.step(GRE, vlans=(10,))
     with pytest.raises(UsageError, match="cannot cut"):
         lively.step(GRE, snaplen=96)
 
