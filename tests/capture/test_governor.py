@@ -48,14 +48,14 @@ def test_a_quiet_capture_stays_full_for_ever() -> None:
 def test_what_breaks_a_limit_steps_down_and_says_which() -> None:
     (at, level, reason), *_ = walk([FLOOD])
     assert (at, level) == (0, Level.SLICED)
-    assert reason == "copying 20 Gbit/s (limit 10 Gbit/s)"
+    assert reason == "copying 20 Gbit/s (limit 12 Gbit/s)"
 
 
 def test_pressure_counts_only_where_the_capture_is_a_part_of_it() -> None:
     assert walk([replace(QUIET, psi_cpu=1.0, psi_io=1.0, psi_memory=1.0, psi_full=1.0, steal=0.9, drops=1e6)] * 9) == []
     (_, level, reason), *_ = walk([BUSY])
     assert level is Level.SLICED
-    assert reason == "tasks wait for a processor 60 % of the time (limit 30 %), and the capture copies 5 Gbit/s"
+    assert reason == "tasks wait for a processor 60 % of the time (limit 25 %), and the capture copies 5 Gbit/s"
 
 
 @pytest.mark.parametrize("name", ["psi_cpu", "steal", "drops", "softnet"])

@@ -34,6 +34,6 @@ def test_any_text_is_a_policy_or_a_mistake(text: str) -> None:
 
 def test_every_limit_is_shown_with_what_it_is_of() -> None:
     rows = list(shown(DEFAULT))
-    assert ("rate", "10 Gbit/s", "bits copied per second") in rows
+    assert ("rate", "12 Gbit/s", "bits copied per second") in rows
     assert ("disk", "none", "bytes written per second") in rows
     assert {key_of(name) for name in DEFAULT.__dataclass_fields__} == {key for key, _, _ in rows}

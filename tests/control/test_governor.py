@@ -151,7 +151,7 @@ def test_off_is_off_and_a_calm_capture_never_steps(bridge: Bridge, tmp_path: Pat
 def test_it_is_shown_without_a_vm_and_a_mistake_is_told(bridge: Bridge) -> None:
     answer = tapwright("capture", "--show-limits", env=bridge.environment)
     assert answer.code == 0
-    assert "10 Gbit/s" in answer.out
+    assert "12 Gbit/s" in answer.out
     changed = tapwright("capture", "--governor", "rate=2G", "--show-limits", env=bridge.environment)
     assert "2 Gbit/s" in changed.out
     by_default = {**bridge.environment, "TAPWRIGHT_GOVERNOR": "cpu=10%"}

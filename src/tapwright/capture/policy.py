@@ -21,7 +21,7 @@ from tapwright.units import format_count, format_rate, format_share, format_size
 class Policy:
     """Limits of a capture, and from when on the host is under pressure.  Shares are of 1, rates per second."""
 
-    rate: float = 10e9
+    rate: float = 12e9
     """Bits copied."""
     cpu: float = 0.9
     """Of one core, for the engine."""
@@ -37,7 +37,7 @@ class Policy:
     busy_disk: float = 50 << 20
     """Bytes written, likewise, under pressure on disks or memory."""
 
-    psi_cpu: float = 0.30
+    psi_cpu: float = 0.25
     """Share of the time in which some task waited for a processor."""
     psi_io: float = 0.40
     """...for a disk."""
