@@ -176,6 +176,17 @@ def test_copies_that_arrive_cut() -> None:
     assert judge(cut).outcome is Outcome.TRUNCATED
 
 
+@pytest.mark.parametrize("every", [3, 7, 20, 60])
+def test_however_rarely_counters_are_read(every: int) -> None:
+    found: dict[bool, tuple[Reading, ...]] = {True: (), False: ()}
+    for time in range(0, 12 * every, every):
+        for whole, readings in found.items():
+            ways = Ways(BUSY(time), BUSY(time) if whole else 0)
+            found[whole] = kept(readings, Reading(time, Counts(Ways(BUSY(time), BUSY(time)), ways, lag=LAG)))
+    assert judge(found[True]).outcome is Outcome.OK
+    assert judge(found[False]).outcome is Outcome.ONE_WAY
+
+
 def test_only_what_a_judgement_needs_is_kept() -> None:
     assert len(watched(BUSY, BUSY, (BUSY, BUSY), until=500)) < 8 * LAG
 

@@ -122,7 +122,8 @@ def kept(readings: Sequence[Reading], new: Reading) -> tuple[Reading, ...]:
     """`readings` with a new one, without those that no judgement needs any more."""
     oldest = new.time - (_SPANS[-1] + 1) * new.counts.lag
     fresh = [reading for reading in readings if reading.time >= oldest]
-    before = [reading for reading in readings if reading.time < oldest][-1:]
+    # Two, so that there are enough of them however rarely they are read.
+    before = [reading for reading in readings if reading.time < oldest][-2:]
     return (*before, *fresh, new)
 
 
@@ -141,8 +142,8 @@ def judge(readings: Sequence[Reading], asked: Asked = Asked()) -> Verdict:
 def _over(readings: Sequence[Reading], span: float, asked: Asked) -> Verdict:
     """By the last `span` seconds, or those there are."""
     now, lag = readings[-1], readings[-1].counts.lag
-    base = _latest(readings, now.time - span) or readings[0]
     middle = _latest(readings, now.time - lag)
+    base = _latest([r for r in readings if middle and r.time < middle.time], now.time - span) or readings[0]
     early = Verdict(Outcome.UNKNOWN, f"it takes {_SPANS[0] * lag:g} s until counters can be compared")
     if middle is None or middle.time <= base.time:
         return early
