@@ -31,6 +31,8 @@ from tapwright.tap.session import LEASE, Session
 
 INTERVAL = 1.0
 """Seconds between two looks at what was copied."""
+_SHARE = 10
+"""A look may take one part in so many of the time: with very many mirrors looks get rarer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +140,25 @@ class Mirroring:
         self.watchers.append(look)
 
     def readings(self, interval: float = INTERVAL) -> Iterator[Reading]:
-        """One now, then one each `interval` seconds until it is to end, and a last one with everything still open."""
+        """One now, then one each `interval` seconds until it is to end, and a last one with everything still open.
+
+        Rarer where looking takes long.
+        """
         start = time.monotonic()
         ended = False
         deliveries = self._deliveries()
         while True:
+            looked = time.monotonic()
             counts = self.prepared.sessions.counts(self.running)
             proof = deliveries.look()
+            pause = max(interval, _SHARE * (time.monotonic() - looked))
             reading = Reading(self.running.session, time.monotonic() - start, counts, proof)
             for watch in self.watchers:
                 watch(reading)
             yield reading
             if ended:
                 return
-            ended = self.running.wait(interval)
+            ended = self.running.wait(pause)
 
     def _deliveries(self) -> Deliveries:
         limits = [(known.largest, known.beyond) for known in (chosen.preflight for chosen in self.prepared.chosen)]

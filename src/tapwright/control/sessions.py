@@ -166,7 +166,8 @@ class Sessions:
         opened = self.plan(mirrors(session.mark))
         running = Running(session, opened, threading.Event(), float("inf"))
         with _signals(running.stopped) if signals else nullcontext():
-            running.session = arm(self._journal, session, steps_of(opened), self._tapper)
+            steps = _until(running.stopped, steps_of(opened))
+            running.session = arm(self._journal, session, steps, self._tapper)
             running.ends = time.monotonic() + (seconds or float("inf"))
             try:
                 with kept(self._journal, running.session, running.stopped):
@@ -275,6 +276,14 @@ def _planned(what: str, lease: float) -> Session:
         raise UsageError(f"a lease of {lease:g} s is not possible", f"from {_SHORTEST_LEASE:g} to {LONGEST_LEASE:g} s")
     now = time.time()
     return Session(secrets.token_hex(4), owner.own(), what, now, lease, now + lease)
+
+
+def _until(stopped: threading.Event, steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps, as long as nobody asks for the end; raises KeyboardInterrupt then."""
+    for step in steps:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        yield step
 
 
 def _reachable(session: Session) -> bool:

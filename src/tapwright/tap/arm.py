@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from tapwright.errors import ProviderError, TapwrightError
@@ -25,7 +25,7 @@ TapperOf = Callable[[str], Tapper]
 """The provider of that name.  Raises TapwrightError where there is none that changes anything."""
 
 
-def arm(journal: Journal, session: Session, steps: Sequence[Step], tapper_of: TapperOf) -> Session:
+def arm(journal: Journal, session: Session, steps: Iterable[Step], tapper_of: TapperOf) -> Session:
     """Write a planned session into the journal and do its steps in order; the session as it runs.
 
     At the first failure what was begun is undone, in reverse.  Raises what failed, with what could
