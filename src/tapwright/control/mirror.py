@@ -150,8 +150,8 @@ class Mirroring:
         while True:
             looked = time.monotonic()
             counts = self.prepared.sessions.counts(self.running)
-            proof = deliveries.look()
             pause = max(interval, _SHARE * (time.monotonic() - looked))
+            proof = deliveries.look()
             reading = Reading(self.running.session, time.monotonic() - start, counts, proof)
             for watch in self.watchers:
                 watch(reading)
