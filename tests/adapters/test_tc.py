@@ -10,7 +10,7 @@ from support.packets import send
 from support.tapes import Speaker, recorded, tapes
 from support.traces import tc as as_typed
 from support.traces import traces
-from support.vnics import quiet_namespace
+from support.vnics import allow_ip6, quiet_namespace
 from tapwright.adapters import tc
 from tapwright.adapters.tc_long import NewFilter
 from tapwright.errors import ProviderError
@@ -144,9 +144,14 @@ def test_hooks_are_told_apart(here: Netns) -> None:
 
 
 def test_routes(here: Netns) -> None:
-    assert tc.route(here, "192.0.2.9") == ""
+    assert tc.way(here, "192.0.2.9") == tc.Route()
     ip("addr", "add", "192.0.2.1/24", "dev", "in", netns=here.name)
-    assert tc.route(here, "192.0.2.9") == "in"
+    way = tc.way(here, "192.0.2.9")
+    assert (way.dev, way.prefsrc) == ("in", "192.0.2.1")
+    allow_ip6(here.name, "in")
+    ip("addr", "add", "fd00::1/64", "dev", "in", "nodad", netns=here.name)
+    way = tc.way(here, "fd00::9")
+    assert (way.dev, way.prefsrc) == ("in", "fd00::1")
 
 
 @pytest.mark.parametrize("name", ["", "-force", "a b", "eth0;reboot", "ä", "x" * 16, "a/b", "$(id)", "eth0\n"])

@@ -174,6 +174,8 @@ class Route(msgspec.Struct, frozen=True):
 
     dev: str = ""
     gateway: str = ""
+    prefsrc: str = ""
+    """The address of ours that they leave with."""
     metrics: tuple[Metric, ...] = ()
 
     @property
@@ -192,11 +194,6 @@ def safe(device: str) -> str:
 def links(netns: Netns) -> tuple[Link, ...]:
     """All devices of a namespace.  Raises Gone, ProviderError, PrivilegeError."""
     return _decoded(_run(netns, ["ip", "-j", "-d", "link", "show"]), tuple[Link, ...])
-
-
-def route(netns: Netns, remote: str) -> str:
-    """The device by which packets to an address leave, "" where there is no way.  Raises as `links`."""
-    return way(netns, remote).dev
 
 
 def way(netns: Netns, remote: str) -> Route:

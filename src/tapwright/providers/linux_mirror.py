@@ -54,6 +54,8 @@ class Facts:
     """Whether tapwright made them, for a mirror that is open now."""
     route: str = ""
     """The device by which packets to the collector leave, "" when none."""
+    local: str = ""
+    """The address of ours that they leave with."""
     missing: str = ""
     """The kind of tunnel device that the target needs and this kernel does not have."""
 
@@ -71,7 +73,7 @@ def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
     to = mirror.place.device_name
     if mirror.target.tunnel:
         to = tunnel_name(mirror)
-        yield tunnel_step(mirror, to)
+        yield tunnel_step(mirror, to, facts.local)
     if not facts.hooks:
         at = _at(mirror)
         do, undo = (Operation.of("linux", verb, **at) for verb in ("hook", "unhook"))
@@ -149,8 +151,8 @@ def asks_direction(program: bytes) -> bool:
     return any(_is_direction(instruction) for instruction in instructions)
 
 
-def tunnel_step(mirror: Mirror, name: str) -> Step:
-    """The step that makes the device which wraps."""
+def tunnel_step(mirror: Mirror, name: str, local: str = "") -> Step:
+    """The step that makes the device which wraps; `local` is the address that its packets come from."""
     target, netns = mirror.target, mirror.point.netns
     at: dict[str, str | int] = {
         "netns": netns.path,
@@ -167,6 +169,7 @@ def tunnel_step(mirror: Mirror, name: str) -> Step:
         number=target.number,
         extra=target.index,
         port=target.port or PORTS.get(target.kind, 0),
+        local=local,
         mark=mirror.mark.text,
     )
     undo = Operation.of("linux", "untunnel", **at)

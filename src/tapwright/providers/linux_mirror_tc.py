@@ -46,8 +46,9 @@ def read(mirror: Mirror, globs: Sequence[str]) -> Facts:
     name = device.name if device else point.device_name
     hooks = tc.hooked(point.netns).get(name, "")
     ours = bool(hooks) and any(_made(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook))
-    route = tc.route(point.netns, mirror.target.remote) if mirror.target.remote else ""
-    return Facts(devices, hooks, ours, route, _missing(mirror) if mirror.target.tunnel else "")
+    way = tc.way(point.netns, mirror.target.remote) if mirror.target.remote else tc.Route()
+    missing = _missing(mirror) if mirror.target.tunnel else ""
+    return Facts(devices, hooks, ours, way.dev, way.prefsrc, missing)
 
 
 def _missing(mirror: Mirror) -> str:
@@ -280,6 +281,9 @@ def tunnel(operation: Operation) -> list[str]:
         return ["geneve", "id", number, "remote", remote, "dstport", port, "ttl", "64"]
     # Copies longer than the way allows are to be cut into fragments, not dropped.
     common = ["remote", remote, *(["ttl", "64"] if six else ["ttl", "64", "nopmtudisc"])]
+    # Over IPv6 these send nothing from an address that they were not told.
+    if six and operation.text("local"):
+        common += ["local", operation.text("local")]
     if kind == TargetKind.GRE:
         return [f"{six}gretap", *common, *(["key", number] if number != "0" else [])]
     version = (
