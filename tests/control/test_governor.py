@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,9 @@ from tests.support.vnics import Bridge, quiet_bridge
 from tests.support.wires import frames, sender, until
 
 import tapwright as product
-from tapwright.capture.governor import Level
+from tapwright.capture.governor import Level, Readings
 from tapwright.config import load
+from tapwright.control.capture import Capture
 
 pytestmark = pytest.mark.root
 
@@ -146,6 +148,20 @@ def test_off_is_off_and_a_calm_capture_never_steps(bridge: Bridge, tmp_path: Pat
         until(lambda: capture.stats.sources[0].written == 200, "the packets")
     assert capture.steps == ()
     assert capture.ledger.complete
+
+
+def forgotten(bridge: Bridge, path: Path) -> "weakref.ref[Capture]":
+    """A capture that nobody holds any more, once its governor has looked."""
+    capture = product.open_capture([bridge.guests[0]], path=path, config=load(bridge.environment))
+    until(lambda: capture.governor and capture.governor.latest.unknown != Readings().unknown, "a look")
+    return weakref.ref(capture)
+
+
+def test_the_governor_keeps_no_capture_alive(bridge: Bridge, tmp_path: Path) -> None:
+    """It completes its file, as it does without a governor."""
+    gone = forgotten(bridge, tmp_path / "g.pcapng")
+    until(lambda: gone() is None, "its end")
+    assert statistics(tmp_path / "g.pcapng")
 
 
 def test_it_is_shown_without_a_vm_and_a_mistake_is_told(bridge: Bridge) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from tapwright import _core
 from tapwright.capture.governor import Decision, Level, ladder
 from tapwright.capture.ledger import Ledger, ledger
-from tapwright.capture.level import filters
 from tapwright.capture.policy import Policy
 from tapwright.capture.request import Limits, Output, Section, Source
 from tapwright.capture.size import check
@@ -71,7 +70,9 @@ class Capture:
         """What each source's port had counted when it was last read."""
         self._snaplen = limits.snaplen
         self._engine.start()
-        self.governor = self._governed(policy, output.path) if policy else None
+        self.governor: Governor | None = None
+        if policy:
+            self.governor = self._governed(policy, output.path)
         """What steps it down for the sake of the host; None where nothing does."""
 
     def __enter__(self) -> Capture:
@@ -113,27 +114,24 @@ class Capture:
             self.left = error.line
 
     def _governed(self, policy: Policy, path: str) -> Governor:
-        ports = [(source.netns, source.index) for source in self.sources]
-        governed = GovernedCapture(self._engine, ports, path, self.step)
+        governed = GovernedCapture(self._engine, self.sources, self._snaplen, path)
         cuts = any(not source.judge for source in self.sources)
-        governor = Governor(policy, governed, ladder(self._snaplen, cuts=cuts))
-        watch(governor, self._engine.wait)
-        return governor
+        watch(self)
+        return Governor(policy, governed, ladder(self._snaplen, cuts=cuts))
 
     @property
     def steps(self) -> tuple[Decision, ...]:
         """Every step down or up that the governor has made."""
         return self.governor.decisions if self.governor else ()
 
-    def step(self, decision: Decision) -> None:
-        """Keep as much as the decision says, from a moment from now on; the file tells of it."""
-        after, remark = decision.after, f"tapwright {decision.text}"
-        if after is Level.STOPPED:
-            self._engine.step([], lowered=True, remark=remark)
-            self._engine.stop(reason="governor")
-            return
-        wanted = filters(self.sources, after, self._snaplen)
-        self._engine.step(wanted, lowered=after is not Level.FULL, remark=remark)
+    def look_at_host(self) -> bool:
+        """Let the governor look, and step where that is due; False once there is nothing to govern any more."""
+        governor = self.governor
+        if self._engine.wait(0) or (governor and governor.level is Level.STOPPED):
+            return False
+        if governor:
+            governor.tick()
+        return True
 
     def stop(self) -> None:
         """Ask it to end.  What the kernel holds already is still written.  Returns at once."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,8 +18,10 @@ from tapwright import _core
 from tapwright.adapters import pressure
 from tapwright.capture.files import disk_of
 from tapwright.capture.governor import LADDER, Decision, Level, Readings, Reserve, State, decide
+from tapwright.capture.level import filters
 from tapwright.capture.policy import Policy
 from tapwright.capture.readings import Own, Sample, readings
+from tapwright.capture.request import Source
 
 TICK = 0.25
 """Seconds between two looks."""
@@ -109,14 +112,14 @@ class Governor:
 class GovernedCapture:
     """A running engine as the governor sees it."""
 
-    def __init__(self, engine: _core.Engine, ports: Sequence[tuple[str, int]], path: str,
-                 step: Callable[[Decision], None]) -> None:  # fmt: skip
-        """`ports` are (namespace path, ifindex), `path` the file's or ""; `step` does what is decided."""
+    def __init__(self, engine: _core.Engine, sources: Sequence[Source], snaplen: int, path: str) -> None:
+        """`path` is the file's, or ""."""
         self._engine = engine
+        self._sources = sources
+        self._snaplen = snaplen
         self._path = path
-        self._step = step
         by_netns: defaultdict[str, list[int]] = defaultdict(list)
-        for netns, index in dict.fromkeys(ports):
+        for netns, index in dict.fromkeys((source.netns, source.index) for source in sources):
             by_netns[netns].append(index)
         self._ports = list(by_netns.items())
 
@@ -146,20 +149,36 @@ class GovernedCapture:
         return disk_of(self._path) if self._path else None
 
     def apply(self, decision: Decision) -> None:
-        """Have the engine do it."""
-        self._step(decision)
+        """Have the engine keep as much as was decided, from a moment from now on; the file tells of it."""
+        after, remark = decision.after, f"tapwright {decision.text}"
+        if after is Level.STOPPED:
+            self._engine.step([], lowered=True, remark=remark)
+            self._engine.stop(reason="governor")
+            return
+        wanted = filters(self._sources, after, self._snaplen)
+        self._engine.step(wanted, lowered=after is not Level.FULL, remark=remark)
 
 
-def watch(governor: Governor, ended: Callable[[float], bool]) -> threading.Thread:
-    """Look again and again in a thread, until `ended`, which waits so many seconds, says so."""
+class Watched(Protocol):
+    """What looks after itself when it is asked to."""
+
+    def look_at_host(self) -> bool:
+        """Look, and say whether there is still something to look after."""
+
+
+def watch(watched: Watched) -> None:
+    """Have it look again and again, in a thread that does not keep it alive."""
+    reference = weakref.ref(watched)
 
     def run() -> None:
-        while not ended(TICK) and governor.level is not Level.STOPPED:
-            governor.tick()
+        while True:
+            time.sleep(TICK)
+            there = reference()
+            if there is None or not there.look_at_host():
+                return
+            del there
 
-    thread = threading.Thread(target=run, name="governor", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=run, name="governor", daemon=True).start()
 
 
 def look(path: str, seconds: float = 1.0) -> Readings:
