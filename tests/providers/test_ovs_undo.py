@@ -15,9 +15,11 @@ from support.netns import ip
 from support.openvswitch import _end, _start, _wait_for
 from tapwright.adapters.process import pid_from_file
 from tapwright.errors import ProviderError
+from tapwright.filter import compile_filter
 from tapwright.plan.mirrors import Target, TargetKind
 from tapwright.plan.steps import Found, Mark, Operation, Step
 from tapwright.providers.base import Tapper
+from tapwright.providers.linux import Linux
 from tapwright.providers.ovs import Ovs
 
 pytestmark = pytest.mark.root
@@ -105,6 +107,36 @@ def test_undone_after_a_restart_of_the_switch(lively: World) -> None:
     assert [line for line in before.splitlines() if line.startswith("_uuid")] == [
         line for line in lively.dump().splitlines() if line.startswith("_uuid")
     ]
+
+
+def test_a_filtered_one_goes_on_after_a_restart_of_the_switch_and_is_undone(lively: World) -> None:
+    """Its devices outlive ovs-vswitchd, and so does what tc has on them."""
+    before = rows(lively)
+    ovs = lively.provider
+    points_of(ovs)
+    program = compile_filter("ether proto 0x88b5").program.code
+    steps = ovs.steps(lively.mirror(f"gre://{COLLECTOR}?key=3", program=program))
+    tappers = {"ovs": ovs, "linux": Linux()}
+    for step in steps:
+        tappers[step.do.provider].perform(step.do)
+    with without(lively, "ovs-vswitchd"):
+        pass
+    with restarted(lively, "ovs-vswitchd"):
+        for step in steps:
+            if step.do.provider == "ovs":
+                port = step.do.text("device") or step.do.text("name")
+                lively.switch.vsctl("wait-until", "interface", port, "ofport>0")
+        assert speakers(seen(lively.collector, "eth0", only="ip proto 47")) == {WEB, DB}
+        assert {tappers[step.do.provider].found(step).found for step in steps} == {Found.THERE}
+        for step in reversed(steps):
+            tappers[step.undo.provider].perform(step.undo)
+        assert {tappers[step.do.provider].found(step).found for step in steps} == {Found.ABSENT}
+        assert "tw" + MARK.session not in ip("link", netns=lively.switch.netns)
+        assert rows(lively) == before
+
+
+def rows(world: World) -> list[str]:
+    return [line for line in world.dump().splitlines() if line.startswith("_uuid")]
 
 
 def test_our_device_is_up_again_after_a_restart_when_the_step_is_done_again(lively: World) -> None:
