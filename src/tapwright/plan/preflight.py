@@ -83,7 +83,7 @@ class Facts:
     """Of a tunnel."""
     taker_mtu: int = 0
     """Largest MTU that the device or vNIC takes which gets the copies."""
-    mirrors: int = 0
+    mirrors: int | None = None
     """Mirrors that the bridge has, where there is a limit to them."""
     too_large: TooLarge = TooLarge.UNKNOWN
     vlan: Vlan | None = None
@@ -141,7 +141,8 @@ def judge(mirror: Mirror, facts: Facts) -> Preflight:
 
 def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
     target = mirror.target
-    yield _room(facts)
+    if facts.mirrors is not None:
+        yield _room(facts.mirrors)
     yield _no_loop(mirror, facts)
     if target.tunnel:
         yield _reachable(target, facts)
@@ -152,8 +153,8 @@ def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
         yield _carried(target, facts.vlan)
 
 
-def _room(facts: Facts) -> Verdict:
-    if full := room(facts.mirrors):
+def _room(mirrors: int) -> Verdict:
+    if full := room(mirrors):
         return Verdict("room", Answer.REFUSE, full, "see them: ovs-vsctl list Mirror")
     return Verdict("room", Answer.YES, "there is room for one more mirror")
 
