@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -17,6 +17,8 @@ CHANGES_BY_ITSELF = re.compile(r"^(statistics|status|db_version|link_resets) .*$
 class OpenVSwitch:
     folder: Path
     netns: str
+    daemons: dict[str, subprocess.Popen] = field(default_factory=dict, compare=False)
+    """Those that run."""
 
     @property
     def remote(self) -> str:
@@ -55,6 +57,41 @@ class OpenVSwitch:
             assert time.monotonic() < deadline
             time.sleep(0.1)
 
+    def start(self, program: str) -> None:
+        """Start ``ovsdb-server`` or ``ovs-vswitchd`` and wait until it answers."""
+        arguments = [f"{self.folder}/conf.db", f"--remote=punix:{self.folder}/db.sock"]
+        arguments = arguments if program == "ovsdb-server" else [self.remote]
+        argv = ["ip", "netns", "exec", self.netns, program, *arguments, "--pidfile", "-vconsole:off", "-vsyslog:off"]
+        with (self.folder / f"{program}.out").open("ab") as output:
+            daemon = subprocess.Popen(
+                argv, env=dict(self.environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+        self.daemons[program] = daemon
+        deadline = time.monotonic() + 60
+        while not self._answers(daemon.pid, program):
+            assert daemon.poll() is None, f"{argv} ended with {daemon.returncode}"
+            assert time.monotonic() < deadline, f"{program} does not answer"
+            time.sleep(0.01)
+
+    def _answers(self, pid: int, program: str) -> bool:
+        argv = ["ovs-appctl", "-T", "10", "-t", f"{self.folder}/{program}.{pid}.ctl", "version"]
+        return subprocess.run(argv, check=False, capture_output=True, timeout=30).returncode == 0
+
+    def stop(self, program: str, *, kill: bool = False) -> None:
+        """End a daemon, asked or with SIGKILL; one that does not run stays so."""
+        daemon = self.daemons.pop(program, None)
+        if daemon is None:
+            return
+        if kill:
+            daemon.kill()
+        else:
+            daemon.terminate()
+        try:
+            daemon.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+
 
 @contextmanager
 def openvswitch(folder: Path, netns: str) -> Iterator[OpenVSwitch]:
@@ -62,39 +99,11 @@ def openvswitch(folder: Path, netns: str) -> Iterator[OpenVSwitch]:
     switch = OpenVSwitch(folder, netns)
     env = dict(switch.environment)
     subprocess.run(["ovsdb-tool", "create", f"{folder}/conf.db", SCHEMA], env=env, check=True)
-    daemons = []
     try:
-        daemons.append(_start(switch, "ovsdb-server", f"{folder}/conf.db", f"--remote=punix:{folder}/db.sock"))
-        _wait_for(folder / "db.sock", daemons[0])
+        switch.start("ovsdb-server")
         switch.vsctl("--no-wait", "init")
-        daemons.append(_start(switch, "ovs-vswitchd", switch.remote))
-        _wait_for(folder / "ovs-vswitchd.pid", daemons[1])
+        switch.start("ovs-vswitchd")
         yield switch
     finally:
-        for daemon in reversed(daemons):
-            _end(daemon)
-
-
-def _start(switch: OpenVSwitch, program: str, *arguments: str) -> subprocess.Popen:
-    argv = ["ip", "netns", "exec", switch.netns, program, *arguments, "--pidfile", "-vconsole:off", "-vsyslog:off"]
-    with (switch.folder / f"{program}.out").open("wb") as output:
-        return subprocess.Popen(
-            argv, env=dict(switch.environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-
-
-def _end(daemon: subprocess.Popen) -> None:
-    daemon.terminate()
-    try:
-        daemon.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        daemon.kill()
-        daemon.wait()
-
-
-def _wait_for(path: Path, daemon: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert daemon.poll() is None, f"{daemon.args} ended with {daemon.returncode}"
-        assert time.monotonic() < deadline, f"no {path}"
-        time.sleep(0.01)
+        for program in ("ovs-vswitchd", "ovsdb-server"):
+            switch.stop(program)

@@ -197,34 +197,49 @@ def _removal(table: str, column: str, row: str) -> Change:
 
 
 def differences(do: Operation, tables: Tables) -> list[str]:
-    """What is not as `do` wrote it, in words; `tables` has the rows of ours and the ports that they name."""
-    want = wanted(do)
-    mirror = next((m for m in tables.mirrors if want.ids.items() <= m.external_ids.items()), None)
+    """What somebody changed of what `do` wrote, in words; `tables` has our rows and the ports that they name."""
+    want, mirror = wanted(do), _mirror_of(do, tables)
     told = ["the mirror's row is gone"] if mirror is None else list(_in_mirror(do, want, mirror, tables))
     told += list(_in_relay(want, tables)) if want.relay else []
     return told + (list(_in_port(want, tables)) if want.port else [])
 
 
+def losses(do: Operation, tables: Tables) -> list[str]:
+    """What a mirror that nobody changed lacks, in words: a port or device that went, and whatever works without it.
+
+    The database takes a port that goes out of every mirror that names it, also when one of the same name comes.
+    """
+    want, mirror = wanted(do), _mirror_of(do, tables)
+    told = []
+    if mirror and not mirror.sources | mirror.destinations:
+        told.append(f"the mirrored port {want.mirrored} is gone{_came_back(want.mirrored, tables)}")
+    if mirror and want.existing and not mirror.output_port:
+        told.append(f"port {want.existing}, which took the copies, is gone{_came_back(want.existing, tables)}")
+    row = next((i for i in tables.interfaces if _is_output(want, i)), None)
+    if want.port and row and (row.error or row.ofport < 0):
+        told.append(f"port {want.port} does not work: {row.error or 'ovs-vswitchd could not add it'}")
+    return told
+
+
+def _came_back(port: str, tables: Tables) -> str:
+    return ", and the port of that name is another one" if any(map(tables.port, spellings(port))) else ""
+
+
+def _mirror_of(do: Operation, tables: Tables) -> MirrorRow | None:
+    ids = wanted(do).ids
+    return next((mirror for mirror in tables.mirrors if ids.items() <= mirror.external_ids.items()), None)
+
+
 def _in_mirror(do: Operation, want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[str]:
-    try:
-        mirrored = frozenset({port_called(tables, want.mirrored)})
-    except ProviderError:
-        yield f"the mirrored port {want.mirrored} is gone"
-        return
     if mirror.name != do.text("name"):
         yield f"the mirror's name is {mirror.name!r}"
     if mirror.select_all:
         yield "it selects all ports"
     if mirror.vlans != frozenset(want.vlans):
         yield f"it selects {'VLANs ' + ', '.join(map(str, sorted(mirror.vlans))) if mirror.vlans else 'all VLANs'}"
-    for column, asked, found in (
-        ("select_src_port", want.from_vm, mirror.sources),
-        ("select_dst_port", want.to_vm, mirror.destinations),
-    ):
-        if found != (mirrored if asked else frozenset()):
-            yield f"{column} is another one"
+    yield from _in_selection(want, mirror, tables)
     output = tables.port(want.port or want.existing)
-    if not mirror.output_port and (want.port or want.existing):
+    if not mirror.output_port and want.port:
         yield "its output port is gone"
     elif mirror.output_port and (output is None or output.uuid != mirror.output_port):
         yield "output_port is another one"
@@ -240,6 +255,19 @@ def _in_relay(want: Wanted, tables: Tables) -> Iterator[str]:
         yield f"bridge {want.relay} is gone"
     elif not bridge.mirrors:
         yield f"bridge {want.relay} has no mirror"
+
+
+def _in_selection(want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[str]:
+    if not mirror.sources | mirror.destinations:
+        return
+    port = next((port for name in spellings(want.mirrored) if (port := tables.port(name))), None)
+    mirrored = frozenset({port.uuid} if port else ())
+    for column, asked, found in (
+        ("select_src_port", want.from_vm, mirror.sources),
+        ("select_dst_port", want.to_vm, mirror.destinations),
+    ):
+        if found != (mirrored if asked else frozenset()):
+            yield f"{column} is another one"
 
 
 def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
@@ -258,8 +286,6 @@ def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
     for key in sorted(row.options.keys() | want.options.keys()):
         if row.options.get(key) != want.options.get(key):
             yield f"{key} of {want.port} is {row.options.get(key, '')!r}"
-    if row.error or row.ofport < 0:
-        yield f"port {want.port} does not work: {row.error or 'ovs-vswitchd could not add it'}"
 
 
 def _is_output(want: Wanted, row: MirroringPort | MirroringInterface) -> bool:

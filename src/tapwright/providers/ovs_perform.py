@@ -19,7 +19,7 @@ from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
-from tapwright.providers.ovs_changes import allowed, changes, differences, removals, spellings
+from tapwright.providers.ovs_changes import allowed, changes, differences, losses, removals, spellings
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
 
 PATIENCE = 5.0
@@ -84,8 +84,9 @@ def _look(remote: str, do: Operation) -> Finding:
     ports = [port for port in tables.ports if want.ids.items() <= port.external_ids.items()]
     if not (tables.mirrors or ports or tables.bridges):
         return Finding(Found.ABSENT)
-    different = differences(do, tables)
-    return Finding(Found.CHANGED, "; ".join(different)) if different else Finding(Found.THERE)
+    if different := differences(do, tables):
+        return Finding(Found.CHANGED, "; ".join((*different, *losses(do, tables))))
+    return Finding(Found.THERE, "; ".join(losses(do, tables)))
 
 
 def count(remote: str, step: Step) -> int | None:
@@ -149,7 +150,7 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
     """One transaction, unless the mirror is there already; whether it was needed."""
     for _ in range(_TRIES):
         finding = _look(remote, do)
-        if finding.found is Found.CHANGED:
+        if finding.detail:
             raise ProviderError(
                 f"mirror {do.text('name')} of port {do.text('port')} is not as it was made: {finding.detail}",
                 "stop it and open it again",
