@@ -141,7 +141,6 @@ def test_copies_are_counted(lively: World) -> None:
     with opened(lively, "nic:snf0", lively.place("snf0")) as steps:
         copies = [step for step in steps if step.do.verb == "copy"]
         seen(lively.sniffer, "eth0", packets=20)
-        assert [lively.provider.copied(step) for step in steps if step not in copies] == [None]
         counted = [lively.provider.copied(step) for step in copies]
         kernel = tc("-s", "filter", "show", "dev", "vnet1", "ingress", netns=lively.host)
     assert all(count and count >= 9 for count in counted)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from tapwright.errors import ProviderError
 from tapwright.model import Netns
 
 NAMED = "/run/netns"
@@ -67,6 +71,37 @@ def census(globs: Sequence[str] = ()) -> Census:
     hidden = sum(not process.netns and process.pid != 1 for process in processes)
     inside = processes if not globs else tuple(process for process in processes if process.netns in found)
     return Census(here.st_ino, tuple(found.values()), inside, hidden)
+
+
+@contextmanager
+def alone(netns: Netns, patience: float = 20.0) -> Iterator[None]:
+    """Keep other tapwrights from changing a namespace meanwhile.
+
+    The lock is on the namespace itself: there is no file to be left behind, and it ends with its holder.
+    Raises ProviderError when the namespace is gone, and after `patience` seconds.
+    """
+    try:
+        handle = os.open(netns.path or "/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise ProviderError(f"network namespace {netns.name or netns.path}: {error.strerror}") from None
+    try:
+        deadline = time.monotonic() + patience
+        while not _locked(handle):
+            if time.monotonic() > deadline:
+                where = netns.name or netns.path or "this network namespace"
+                raise ProviderError(f"another tapwright has been changing {where} for {patience:g} s", "does it hang?")
+            time.sleep(0.01)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _named(nsfs: int) -> Iterator[tuple[int, str]]:

@@ -2,7 +2,7 @@
 
 A device has two hooks: *ingress* is what it hands to the host, so on a tap or a host-side veth end
 what the VM sends; *egress* is what the VM gets.  A mirror is one filter for each direction, in
-front of all others (`adapters.tc`), and where the device had no hooks before, the hooks.
+front of all others (`adapters.tc`); the first one brings the hooks where the device had none, the last one takes them.
 
 How what we made is told from what others made, without the journal:
 
@@ -74,10 +74,6 @@ def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
     if mirror.target.tunnel:
         to = tunnel_name(mirror)
         yield tunnel_step(mirror, to, facts.local)
-    if not facts.hooks:
-        at = _at(mirror)
-        do, undo = (Operation.of("linux", verb, **at) for verb in ("hook", "unhook"))
-        yield Step(do, undo, f"{mirror.point.device_name} has no hooks for filters")
     made = not facts.hooks or facts.ours
     for direction, hook in _hooks(mirror):
         yield _copy(mirror, direction, hook, to, made=made)
@@ -120,7 +116,7 @@ def _copy(mirror: Mirror, direction: Direction, hook: str, to: str, *, made: boo
     return Step(do, Operation.of("linux", "uncopy", **at), why)
 
 
-def relayed(name: str, netns: Netns, mark: Mark, program: bytes, to: Place, direction: str = "") -> tuple[Step, Step]:
+def relayed(name: str, netns: Netns, mark: Mark, program: bytes, to: Place, direction: str = "") -> Step:
     """What comes in by a device of tapwright's own, known by its name, copied to another one.
 
     For providers whose switch cannot filter: it hands the frames to such a device, and tc does the rest.
@@ -129,8 +125,6 @@ def relayed(name: str, netns: Netns, mark: Mark, program: bytes, to: Place, dire
     at: dict[str, str | int] = {
         "netns": netns.path, "inode": netns.inode, "index": 0, "device": name, "session": mark.session,
     }  # fmt: skip
-    hooks, no_hooks = (Operation.of("linux", verb, **at) for verb in ("hook", "unhook"))
-    hook = Step(hooks, no_hooks, f"{name} gets hooks for filters")
     filtered = {**at, "hook": "ingress", "handle": _even(f"{mark.session} {name} ingress") | 1}
     do = Operation.of(
         "linux",
@@ -142,7 +136,7 @@ def relayed(name: str, netns: Netns, mark: Mark, program: bytes, to: Place, dire
         program=marked(program, mark).hex(),
     )
     undo = Operation.of("linux", "uncopy", **filtered)
-    return hook, Step(do, undo, f"what {name} gets goes to {to.device_name}, where the filter matches")
+    return Step(do, undo, f"what {name} gets goes to {to.device_name}, where the filter matches")
 
 
 def asks_direction(program: bytes) -> bool:

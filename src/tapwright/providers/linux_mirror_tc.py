@@ -136,8 +136,6 @@ def _ours(operation: Operation, found: Sequence[tc.Filter]) -> list[tc.Filter]:
 def perform(operation: Operation) -> None:
     """Do or undo; idempotent.  Raises ProviderError, PrivilegeError."""
     verbs = {
-        "hook": _hook,
-        "unhook": _unhook,
         "copy": _copy,
         "uncopy": _uncopy,
         "tunnel": _make_tunnel,
@@ -151,7 +149,9 @@ def perform(operation: Operation) -> None:
         raise ProviderError(f"the network namespace of {operation.text('device')} is gone")
     try:
         if netns is not None:
-            verbs[operation.verb](netns, operation)
+            # Between a look at the hooks and their end nobody of ours may put a filter there.
+            with namespaces.alone(netns):
+                verbs[operation.verb](netns, operation)
     except tc.Gone:
         if not undoes:
             raise
@@ -166,8 +166,7 @@ def _mirrored(netns: Netns, operation: Operation) -> tc.Link:
     return device
 
 
-def _hook(netns: Netns, operation: Operation) -> None:
-    device = _mirrored(netns, operation).ifname
+def _give_hooks(netns: Netns, device: str) -> None:
     held = tc.hooked(netns).get(device)
     if held == "ingress":
         raise ProviderError(f"{device} has an `ingress` qdisc by now, beside which no egress hook can be")
@@ -175,15 +174,20 @@ def _hook(netns: Netns, operation: Operation) -> None:
         tc.add_hooks(netns, device)
 
 
-def _unhook(netns: Netns, operation: Operation) -> None:
+def _take_hooks(netns: Netns, device: str) -> None:
     """Remove the hooks, which were not there before us, unless somebody has something on them."""
-    device = _mirrored(netns, operation).ifname
-    if tc.hooked(netns).get(device) == "clsact" and not any(tc.filters(netns, device, hook) for hook in tc.HOOKS):
+    if _unused(netns, device):
         tc.delete_hooks(netns, device)
+
+
+def _unused(netns: Netns, device: str) -> bool:
+    return tc.hooked(netns).get(device) == "clsact" and not any(tc.filters(netns, device, hook) for hook in tc.HOOKS)
 
 
 def _copy(netns: Netns, operation: Operation) -> None:
     device, hook = _mirrored(netns, operation), operation.text("hook")
+    if made_hooks(operation.number("handle")):  # they go with the last mirror, which may just have been another one
+        _give_hooks(netns, device.ifname)
     there = tc.filters(netns, device.ifname, hook)
     ours = _ours(operation, there)
     if differs := _differs(operation, ours[0]) if ours else _robbed(operation, there):
@@ -240,7 +244,7 @@ def _uncopy(netns: Netns, operation: Operation) -> None:
     for found in _ours(operation, tc.filters(netns, device, hook)):
         tc.delete_filter(netns, device, hook, found)
     if made_hooks(operation.number("handle")):
-        _unhook(netns, operation)
+        _take_hooks(netns, device)
 
 
 def _make_tunnel(netns: Netns, operation: Operation) -> None:
@@ -315,7 +319,7 @@ def _is_ours(device: tc.Link, operation: Operation) -> bool:
 
 def found(step: Step) -> Finding:
     """What is left of a step.  Raises PrivilegeError."""
-    look = {"hook": _found_hooks, "copy": _found_filter, "tunnel": _found_tunnel}.get(step.do.verb)
+    look = {"copy": _found_filter, "tunnel": _found_tunnel}.get(step.do.verb)
     if look is None:
         return Finding(Found.UNKNOWN, f"linux does not know {step.do.verb!r}")
     try:
@@ -329,30 +333,29 @@ def found(step: Step) -> Finding:
         return Finding(Found.UNKNOWN, error.message)
 
 
-def _found_hooks(netns: Netns, operation: Operation) -> Finding:
-    """There while they are empty or the session's own filters are on them; then they are whoever's uses them."""
-    device = _mirrored(netns, operation).ifname
-    if tc.hooked(netns).get(device) != "clsact":
-        return Finding(Found.ABSENT)
-    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device, hook)]
-    sessions = {mark.session for each in there if (mark := _mark(each))}
-    if there and operation.text("session") not in sessions:
-        return Finding(Found.ABSENT, "others have filters on the hooks by now, so they stay")
-    return Finding(Found.THERE)
-
-
 def _found_filter(netns: Netns, operation: Operation) -> Finding:
     device = _mirrored(netns, operation).ifname
     there = tc.filters(netns, device, operation.text("hook"))
     ours = _ours(operation, there)
     if not ours:
-        robbed = _robbed(operation, there)
-        return Finding(Found.CHANGED, robbed) if robbed else Finding(Found.ABSENT)
+        if robbed := _robbed(operation, there):
+            return Finding(Found.CHANGED, robbed)
+        left = made_hooks(operation.number("handle")) and _hooks_are_ours(netns, device)
+        return Finding(Found.THERE, "its hooks are left") if left else Finding(Found.ABSENT)
     if differs := _differs(operation, ours[0]):
         return Finding(Found.CHANGED, differs)
     # A target that went away is nobody's change of the filter: it has to go like any other.
     gone = any(action.to_dev == "*" for action in ours[0].actions)
     return Finding(Found.THERE, f"{operation.text('to')}, its target, is gone" if gone else "")
+
+
+def _hooks_are_ours(netns: Netns, device: str) -> bool:
+    """Whether nobody else will remove the hooks: nothing is there, or mirrors of ours that found them there.
+
+    Whoever died between making hooks and putting a filter there left nothing that says so, but the journal.
+    """
+    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device, hook) if each.options]
+    return tc.hooked(netns).get(device) == "clsact" and all(_mark(each) and not _made(each) for each in there)
 
 
 def _robbed(operation: Operation, there: Sequence[tc.Filter]) -> str:

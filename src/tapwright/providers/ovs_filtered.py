@@ -59,13 +59,13 @@ def _steps(mirror: Mirror, remote: str) -> Iterator[Step]:
         short, cut = name_of(mirror, "short"), name_of(mirror, "cut")
         why = f"of what comes in by {cut}, a bridge of our own, {mirror.snaplen} bytes are copied to {short}"
         yield made(replace(mirror, target=_OWN, place=Place(), vlans=()), remote, short, why, relay=cut)
-        yield from relayed(short, mirror.point.netns, mirror.mark, at_hook(b"", outgoing=False), entry)
+        yield relayed(short, mirror.point.netns, mirror.mark, at_hook(b"", outgoing=False), entry)
         entry = Place(device_name=cut)
     for way in _ways(mirror):
         device = name_of(mirror, f"from the port, {way}")
         yield _fed(mirror, remote, way, device)
         program = at_hook(mirror.program, outgoing=(way is Direction.IN) == mirror.point.outgoing_is_to_vm)
-        yield from relayed(device, mirror.point.netns, mirror.mark, program, entry, str(way))
+        yield relayed(device, mirror.point.netns, mirror.mark, program, entry, str(way))
 
 
 def _relay(mirror: Mirror, remote: str) -> tuple[Place, Step]:
