@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz bench docs clean
+.PHONY: help setup demo test lint fuzz faults bench docs clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ lint: $(VENV)/.ready-dev ## ruff, mypy, import rules, stubs, rustfmt, clippy
 
 fuzz: $(VENV)/.ready-dev ## throw hostile input at everything that parses, for a minute each
 	@$(PY) -m pytest -q -p no:cacheprovider tests/fuzz --fuzz-seconds 60
+
+faults: $(VENV)/.ready-dev ## kill mirrors at every single point on real hosts, and at hundreds of instants
+	@$(PY) -m pytest -q -p no:cacheprovider --timeout 7200 tests/tap --faults
 
 bench: $(VENV)/.ready-dev ## speed and memory beside tcpdump, dumpcap and netsniff-ng, as ratios in one run
 	@scripts/packages bench

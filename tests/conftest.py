@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tapwright.lab.userns import privileged
 from tapwright.signals import listen_to_ctrl_c
@@ -11,6 +12,10 @@ _ROOT = pytest.mark.skipif(not privileged(), reason="needs root, or `unshare -Ur
 
 _ELSEWHERE = "beside this checkout"
 """In the reason of tests on captures of other projects, which are not part of this one."""
+
+# Nothing timed is asserted: a busy machine is no reason to fail.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_configure() -> None:

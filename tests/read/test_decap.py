@@ -220,7 +220,7 @@ def test_stopping_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) 
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32), flips=st.integers(0, 12), cut=st.integers(0, 400))
 def test_whatever_the_bytes_a_frame_is_part_of_its_packet(
     tmp_path_factory: pytest.TempPathFactory, seed: int, flips: int, cut: int

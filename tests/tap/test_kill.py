@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,8 +78,8 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    return Place(tmp_path / "host")
+def place(in_memory: Path) -> Place:
+    return Place(in_memory / "host")
 
 
 def test_at_every_boundary_of_a_life(place: Place) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import random
 import signal
 import time
+import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn, Self
 
 from tap.world import World
 from tapwright.plan.steps import Finding, Operation, Step
@@ -15,20 +19,20 @@ from tapwright.tap.journal import Journal
 from tapwright.tap.session import Session
 
 Tick = Callable[[str], None]
+_SET_CHILD_SUBREAPER = 36
 
 
 class Points:
-    """Counts the points it is told of; at number `stop` it says so into `pipe` and waits for its end."""
+    """Counts the points it is told of; at number `stop` it says so into `pipe` and waits until it is told to go on."""
 
-    def __init__(self, stop: int = -1, pipe: int = -1) -> None:
+    def __init__(self, stop: int = -1, pipe: int = -1, told: int = -1) -> None:
         self.names: list[str] = []
-        self._stop, self._pipe = stop, pipe
+        self._stop, self._pipe, self._told = stop, pipe, told
 
     def __call__(self, name: str) -> None:
         if len(self.names) == self._stop:
             os.write(self._pipe, name.encode())
-            while True:
-                signal.pause()
+            os.read(self._told, 1)
         self.names.append(name)
 
 
@@ -89,33 +93,69 @@ def points_of(life: Life) -> list[str]:
 
 def killed_at(life: Life, stop: int) -> str:
     """Kill a process that lives `life` at its point number `stop`; the point's name, "" if it ended before."""
-    ours, theirs = os.pipe()
-    pid = _born(life, Points(stop, theirs))
-    os.close(theirs)
-    try:
-        name = os.read(ours, 100).decode()
-        os.kill(pid, signal.SIGKILL)
-    finally:
-        os.close(ours)
-        _, status = os.waitpid(pid, 0)
-    assert name or status == 0, "the victim failed before it was killed"
-    return name
+    with Victim(life, stop) as victim:
+        return victim.name
 
 
 def killed_after(life: Life, longest: float, chance: random.Random) -> None:
     """Kill a process that lives `life` at any instant, within `longest` seconds."""
-    pid = _born(life, lambda _name: None)
-    time.sleep(chance.uniform(0.0, longest))
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    with Victim(life):
+        time.sleep(chance.uniform(0.0, longest))
 
 
-def _born(life: Life, tick: Tick) -> int:
-    pid = os.fork()
-    if pid == 0:
-        try:
-            life(tick)
-            os._exit(0)
-        except BaseException:
-            os._exit(1)
-    return pid
+class Victim:
+    """A process that lives `life` and stops at its point number `stop`; killed at the end of the block.
+
+    What it had started ends by itself, and has ended as well by then.
+    """
+
+    name: str
+    """Of the point at which it stands; "" when it ended before."""
+
+    def __init__(self, life: Life, stop: int = -1) -> None:
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+        ours, theirs = os.pipe()
+        told, self._tell = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._tell)
+            _live(life, Points(stop, theirs, told))
+        for end in (theirs, told):
+            os.close(end)
+        self._stopping, self._pipe = stop >= 0, ours
+        self._status: int | None = None
+
+    def __enter__(self) -> Self:
+        self.name = os.read(self._pipe, 100).decode() if self._stopping else ""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is None:
+            os.kill(self._pid, signal.SIGKILL)
+            self.end()
+        os.close(self._pipe)
+        assert self.name or not self._stopping or self._status == 0, "the victim failed before it was killed"
+
+    def go_on(self) -> int:
+        """Let it live on; its exit status, 0 unless its life failed."""
+        os.write(self._tell, b"!")
+        return self.end()
+
+    def end(self) -> int:
+        """Wait for the end of it and of what it started."""
+        _, self._status = os.waitpid(self._pid, 0)
+        os.close(self._tell)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-self._pid, 0)
+        return self._status
+
+
+def _live(life: Life, tick: Tick) -> NoReturn:
+    try:
+        os.setpgid(0, 0)
+        life(tick)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)

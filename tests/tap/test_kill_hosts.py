@@ -1,0 +1,167 @@
+"""Kill -9 on real hosts: whatever instant a mirror's owner dies at, after a sweep the host is as before."""
+
+import random
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from support.traces import difference, tc
+from tap.hosts import Host, linux, open_vswitch
+from tap.victims import Victim, killed_after, killed_at, points_of
+from tapwright.tap.arm import arm, disarm
+from tapwright.tap.journal import Journal
+from tapwright.tap.session import Session
+
+pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
+
+MAKERS: dict[str, Callable[[Path], AbstractContextManager[Host]]] = {"ovs": open_vswitch, "linux": linux}
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def host(request: pytest.FixtureRequest, in_memory: Path) -> Iterator[Host]:
+    with MAKERS[request.param](in_memory / "journal") as host:
+        yield host
+
+
+def test_at_every_boundary_of_every_target(host: Host, every_fault: bool) -> None:
+    """In the suite at every third, each target from another one on: what they have in common is met by all."""
+    before, killed = host.look(), 0
+    for first, case in enumerate(host.cases):
+        host.fresh()
+        names = points_of(host.life(case))
+        host.settled(before, case)
+        for number in range(len(names)) if every_fault else range(first % 3, len(names), 3):
+            where = f"{case}, {number}: {names[number]}"
+            host.fresh()
+            assert killed_at(host.life(case), number) == names[number]
+            if number % 5 == 0:
+                host.spared(where)
+            host.check(before, where)
+            killed += 1
+    assert killed >= 95
+
+
+def test_at_every_boundary_of_a_sweep(host: Host, every_fault: bool) -> None:
+    """One that dies is finished by the next."""
+    before = host.look()
+    for case in host.cases if every_fault else host.longest:
+        running = points_of(host.life(case)).index("after running")
+        host.fresh()
+        killed_at(host.life(case), running)
+        names = points_of(host.sweeper)
+        for number in range(0, len(names), 1 if every_fault else 3):
+            host.fresh()
+            killed_at(host.life(case), running)
+            assert killed_at(host.sweeper, number) == names[number]
+            host.check(before, f"{case}, sweep {number}: {names[number]}")
+
+
+def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
+    """The marks are enough; hooks on which nothing is can carry none, and harm nobody."""
+    before = host.look()
+    for first, case in enumerate(host.cases):
+        names = points_of(host.life(case))
+        for number in range(len(names)) if every_fault else range(first % 12, len(names), 12):
+            host.fresh()
+            killed_at(host.life(case), number)
+            host.fresh()
+            where = f"{case}, {number}: {names[number]}"
+            assert host.sweep().failed == (), where
+            if re.fullmatch(r"\+qdisc clsact ffff: dev \w+ parent ffff:fff1", _changed(before, host.look())):
+                assert "tc qdisc" in "".join(names[: number + 1]), where
+                tc("qdisc", "del", "dev", "vnet1", "clsact", netns=host.netns)
+            host.settled(before, where)
+
+
+def _changed(before: str, after: str) -> str:
+    lines = difference(before, after).splitlines()[2:]
+    return "\n".join(line.strip() for line in lines if line[0] in "+-")
+
+
+def test_at_any_instant(host: Host, every_fault: bool) -> None:
+    """Every other time whoever sweeps is killed as well."""
+    chance, before = random.Random(4), host.look()
+    start = time.monotonic()
+    host.life(host.longest[0])(lambda _: None)
+    longest = time.monotonic() - start
+    for number in range(300 if every_fault else 16):
+        case = chance.choice(list(host.cases))
+        host.fresh()
+        killed_after(host.life(case), longest * 1.2, chance)
+        if number % 2:
+            killed_after(host.sweeper, longest / 2, chance)
+        host.check(before, f"instant {number} of {case}")
+
+
+def test_two_at_once_and_two_sweeps_at_once(host: Host, every_fault: bool) -> None:
+    """They neither hinder each other nor undo each other's."""
+    chance, before = random.Random(5), host.look()
+    for number in range(60 if every_fault else 5):
+        one, other = chance.sample(list(host.cases), 2)
+        host.fresh()
+        with Victim(host.life(one)), Victim(host.life(other)):
+            time.sleep(chance.uniform(0.0, 1.0))
+        with Victim(host.sweeper) as first, Victim(host.sweeper) as second:
+            where = f"{number}: {one}; {other}"
+            assert (first.end(), second.end()) == (0, 0), where
+        host.settled(before, where)
+        host.check(before, where)
+
+
+def test_two_that_live_do_not_hinder_each_other(host: Host) -> None:
+    before = host.look()
+    for one, other in zip(host.cases, list(host.cases)[1:], strict=False):
+        host.fresh()
+        with Victim(host.life(one)) as first, Victim(host.life(other)) as second:
+            assert (first.end(), second.end()) == (0, 0), f"{one}; {other}"
+        host.check(before, f"{one}; {other}")
+
+
+@pytest.mark.parametrize("first", ["the living", "the victim"])
+def test_beside_one_that_lives(host: Host, first: str, every_fault: bool) -> None:
+    """Its mirror of the same port stays as it is, whoever came first; what it stands on goes once it does."""
+    before = host.look()
+    one, other = host.pair
+    names = points_of(host.life(other))
+    for number in range(0, len(names), 1 if every_fault else 8):
+        where = f"{number}: {names[number]}"
+        host.fresh()
+        if first == "the victim":
+            killed_at(host.life(other), number)
+        mine = _opened(host, one)
+        during = host.look()
+        if first == "the living":
+            killed_at(host.life(other), number)
+        assert host.sweep().failed == () or first == "the victim", where
+        assert {host.tapper.found(entry.step).found for entry in mine.entries} == {"there"}, where
+        if first == "the living":
+            host.settled(during, where)
+        closed = disarm(Journal(host.state), mine, lambda _: host.tapper)
+        assert closed.left == (), where
+        host.check(before, where)
+
+
+def _opened(host: Host, case: str) -> Session:
+    session = host.session(case)
+    return arm(Journal(host.state), session, tuple(host.cases[case](session.mark)), lambda _: host.tapper)
+
+
+def test_what_was_mirrored_or_took_the_copies_is_gone_first(host: Host, every_fault: bool) -> None:
+    """Port, device, namespace, bridge: whatever vanished took part of ours along, and the sweep the rest."""
+    for vanishing in host.vanishing:
+        before = host.look()
+        with vanishing() as (case, _):
+            names = points_of(host.life(case))
+        for number in range(0, len(names), 1 if every_fault else 9):
+            where = f"{vanishing.__name__}, {number}: {names[number]}"
+            host.fresh()
+            with vanishing() as (case, vanish):
+                killed_at(host.life(case), number)
+                vanish()
+                swept = host.sweep()
+                assert (swept.failed, swept.kept) == ((), ()), where
+            host.check(before, where)
