@@ -3,7 +3,7 @@
     python bench/cost_for_vms.py [--rounds 5] [--seconds 6]
 
 Two namespaces on a Linux bridge, and the same on Open vSwitch (userspace datapath) where it is installed. In every
-round each way of listening has its turn, between two rounds without any; figures are ratios to what the same round
+round each way of listening has its turn, after one without any; figures are ratios to what the same round
 reached with nobody listening, and medians over the rounds.
 
     throughput   one iperf3 TCP stream for --seconds, as fast as it goes: on two cores the VMs and whoever captures
