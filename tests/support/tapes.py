@@ -17,6 +17,8 @@ _MARKER = bytes.fromhex("88b6")
 MARKERS = "ether proto 0x88b6"
 """What a filter under test has to let through too, so that it is known when all frames have come by."""
 _PATIENCE = 30
+_AT_ONCE = 60
+"""Frames said in one go: queues on the way have room for them, also where the machine is busy."""
 Unwrap = Callable[[bytes], bytes]
 
 
@@ -110,8 +112,9 @@ def recorded(tapes: Sequence[Tape | Joined], speakers: Sequence[Speaker]) -> lis
     for number, speaker in enumerate(speakers):
         _until_all(tapes, speaker, 1 + number)
     for number, speaker in enumerate(speakers):
-        send(speaker.netns, speaker.device, speaker.frames)
-        _until_all(tapes, speaker, 101 + number)
+        for at in range(0, len(speaker.frames), _AT_ONCE):
+            send(speaker.netns, speaker.device, speaker.frames[at : at + _AT_ONCE])
+            _until_all(tapes, speaker, 1000 * (1 + number) + at)
     return [Counter(frame for frame in each.frames() if _number(frame) is None) for each in tapes]
 
 
