@@ -1,5 +1,6 @@
 """Real guests: a Debian kernel under QEMU, started by libvirt and by QEMU alone."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,9 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.mirrored import seen
+from tests.support.netns import ip
+from tests.support.tapwright import running_command
 
 from tapwright.adapters import command
 from tapwright.errors import MissingDependency, ProviderError, UsageError
@@ -118,6 +123,51 @@ def test_libvirt_knows_its_guests_and_nobody_else_s(lab: Lab) -> None:
     answer = lab.exec("s1", ["virsh", "domifaddr", "alpha", "--source", "agent"]).stdout
     assert "10.0.0.11" in answer, "QEMU's guest agent runs"
     assert "10.0.1.11" in answer
+
+
+@contextmanager
+def pings(lab: Lab, address: str) -> Iterator[None]:
+    """A guest pings `address` until the end of the block."""
+    stop = threading.Event()
+
+    def run() -> None:
+        while not stop.is_set():
+            lab.exec("alpha", ["ping", "-c", "2", address], check=False)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("nic", "by", "address"), [(0, "linux", "10.0.0.12"), (1, "linux", "10.0.1.12"), (1, "ovs", "10.0.1.12")]
+)
+def test_a_guest_is_mirrored_both_ways(lab: Lab, tmp_path: Path, nic: int, by: str, address: str) -> None:
+    """Its tap, on the bridge by tc; on Open vSwitch by tc with a filter, and by the switch with all."""
+    vnic, server = f"alpha/net{nic}", lab.node("s1").netns
+    macs = {lab.node(name).nics[nic].mac for name in ("alpha", "beta")}
+    env = {**lab.environment("s1"), "TAPWRIGHT_STATE": str(tmp_path / "state")}
+    argv = [vnic, "--to", "nic:snf0", "--by", by, *(("-f", "icmp") if by == "linux" else ()), "--json"]
+    ip("link", "add", "snf0", "type", "veth", "peer", "name", "snf1", netns=server)
+    try:
+        for end in ("snf0", "snf1"):
+            ip("link", "set", end, "up", netns=server)
+        with pings(lab, address), running_command("mirror", *argv, env=env) as running:
+            assert running.stdout
+            assert running.stderr
+            assert (line := running.stdout.readline()), running.stderr.read().decode()
+            assert [m["by"] for m in json.loads(line)["mirrors"]] == [by]
+            rows = seen(server, "snf1", only="icmp", packets=8)
+            running.terminate()
+            _, err = running.communicate(timeout=60)
+        assert running.returncode == 0, err.decode()
+        assert {row[0] for row in rows} == macs
+    finally:
+        ip("link", "del", "snf0", netns=server)
 
 
 def test_status_misses_a_guest_that_ended(lab: Lab) -> None:
