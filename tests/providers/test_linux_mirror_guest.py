@@ -15,7 +15,7 @@ from tapwright.adapters import command, tc
 from tapwright.adapters.tc_long import NewFilter
 from tapwright.model import Netns
 from tapwright.plan.mirrors import Mirror, parse
-from tapwright.providers import linux_mirror_tc
+from tapwright.providers import linux_tunnel
 from tapwright.providers.linux_mirror import at_hook, marked, tunnel_name, tunnel_step
 
 pytestmark = [pytest.mark.root, pytest.mark.guest]
@@ -68,7 +68,7 @@ def test_each_delivers_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
         for number, mirror in enumerate(mirrors):
             name = tunnel_name(mirror)
             tc.add_link(
-                HERE, name, linux_mirror_tc._MTU, linux_mirror_tc.tunnel(tunnel_step(mirror, name, _local(mirror)).do)
+                HERE, name, linux_tunnel.MTU, linux_tunnel.details_of(tunnel_step(mirror, name, _local(mirror)).do)
             )
             tc.describe_link(HERE, name, mirror.mark.text)
             tc.start_link(HERE, name)

@@ -101,9 +101,9 @@ class Linux:
         this, so whoever reads does not ask.  Raises UsageError, ProviderError with the reason where tc
         cannot serve such a mirror, PrivilegeError where we may not look.
         """
-        from tapwright.providers import linux_mirror, linux_mirror_tc
+        from tapwright.providers import linux_facts, linux_mirror
 
-        return linux_mirror.steps(mirror, linux_mirror_tc.read(mirror, self._globs))
+        return linux_mirror.steps(mirror, linux_facts.read(mirror, self._globs))
 
     def perform(self, operation: Operation) -> None:
         """Make or remove hooks, filters and tunnel devices.  Raises ProviderError, PrivilegeError."""
@@ -122,27 +122,27 @@ class Linux:
 
         Raises ProviderError, PrivilegeError.
         """
-        from tapwright.providers import linux_mirror_tc
+        from tapwright.providers import linux_leftovers
 
-        return tuple(linux_mirror_tc.leftovers(self._globs))
+        return tuple(linux_leftovers.leftovers(self._globs))
 
     def copied(self, step: Step) -> int | None:
         """Frames that a step's filter copied since it was made.  Raises ProviderError, PrivilegeError."""
-        from tapwright.providers import linux_mirror_tc
+        from tapwright.providers import linux_counts
 
-        return linux_mirror_tc.copied(step)
+        return linux_counts.copied(step)
 
     def scouted(self, mirror: Mirror) -> Facts:
         """The kernel's way to the collector, and what the target takes.  Raises ProviderError, PrivilegeError."""
-        from tapwright.providers import linux_mirror_tc
+        from tapwright.providers import linux_facts
 
-        return linux_mirror_tc.scout(mirror, self._globs)
+        return linux_facts.scout(mirror, self._globs)
 
     def measured(self, steps: Sequence[Step]) -> Counts:
         """By each direction's filter, the vNIC's device and the tunnel's.  Raises ProviderError, PrivilegeError."""
-        from tapwright.providers import linux_mirror_tc
+        from tapwright.providers import linux_counts
 
-        return linux_mirror_tc.measured(steps)
+        return linux_counts.measured(steps)
 
     def revalidate(self, steps: Sequence[Step]) -> bool:
         """Nothing is cached: a filter is asked for every frame."""

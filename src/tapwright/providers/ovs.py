@@ -142,7 +142,7 @@ class Ovs:
 
     def measured(self, steps: Sequence[Step]) -> Counts:
         """At the mirrored port and of the mirror, as published last.  Raises ProviderError, PrivilegeError."""
-        from tapwright.providers import linux_mirror_tc, ovs_filtered
+        from tapwright.providers import linux_counts, ovs_filtered
 
         mirrors = [step for step in steps if step.do.verb == ovs_mirror.DO]
         fed = [step for step in mirrors if ovs_filtered.feeds(step)]
@@ -153,7 +153,7 @@ class Ovs:
         if not fed:
             return counts
         # What was filtered tc counts, for each direction where they go apart.
-        copies = [linux_mirror_tc.copied(step) or 0 for step in steps if ovs_filtered.counts(step)]
+        copies = [linux_counts.copied(step) or 0 for step in steps if ovs_filtered.counts(step)]
         return replace(counts, copied=Ways(), total=sum(copies))
 
     def revalidate(self, steps: Sequence[Step]) -> bool:

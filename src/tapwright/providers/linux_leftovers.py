@@ -1,0 +1,105 @@
+"""What mirrors left in the kernel: ours by their mark, and strangers' that lead nowhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tapwright.adapters import namespaces, tc
+from tapwright.errors import PrivilegeError, ProviderError
+from tapwright.model import Netns
+from tapwright.plan.steps import Leftover, Mark, Operation
+from tapwright.providers.linux_made import mark_on
+
+_TC_HANDLE = re.compile(r"[0-9a-fx:]{1,32}")
+
+
+def leftovers(globs: Sequence[str]) -> Iterator[Leftover]:
+    """Ours in every namespace that may be looked into, and strangers' mirrors that lead nowhere.
+
+    Raises ProviderError, PrivilegeError.
+    """
+    for netns in namespaces.census(globs).namespaces:
+        try:
+            yield from _leftovers(netns)
+        except tc.Gone:
+            continue
+
+
+def _leftovers(netns: Netns) -> Iterator[Leftover]:
+    links = {link.ifname: link for link in tc.links(netns)}
+    for device in tc.hooked(netns):
+        # A u32 filter of one hook is listed at the other, too, where that has one of the same priority.
+        listed: set[tuple[int, str]] = set()
+        for hook in tc.HOOKS if device in links else ():
+            try:
+                there = tc.filters(netns, device, hook)
+            except (tc.Gone, PrivilegeError):
+                raise
+            except ProviderError as error:
+                yield _unread(netns, device, hook, error)
+                continue
+            fresh = [each for each in there if each.kind != "u32" or (each.pref, each.name) not in listed]
+            listed |= {(each.pref, each.name) for each in there}
+            yield from _left_filters(netns, links[device], hook, fresh)
+    for link in links.values():
+        yield from _left_device(netns, link)
+
+
+def _unread(netns: Netns, device: str, hook: str, error: ProviderError) -> Leftover:
+    what = f"filters of {device}{_inside(netns)}, {hook}, which cannot be read: {error.message}"
+    return Leftover("linux", what, None, None, f"{_way(netns)}tc filter show dev {device} {hook}")
+
+
+def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[tc.Filter]) -> Iterator[Leftover]:
+    for each in there:
+        mark = mark_on(each)
+        nowhere = any(action.kind == "mirred" and action.to_dev == "*" for action in each.actions)
+        if mark is None and not nowhere:
+            continue
+        which = f" handle {each.name} {each.kind}" if _TC_HANDLE.fullmatch(each.name) else ""
+        yield Leftover(
+            "linux",
+            f"mirror of {link.ifname}{_inside(netns)}, {hook}, to {_goals(each)}",
+            mark,
+            _without(netns, link, hook, each, mark) if mark else None,
+            f"{_way(netns)}tc filter del dev {link.ifname} {hook} protocol {each.protocol} pref {each.pref}{which}",
+        )
+
+
+def _without(netns: Netns, link: tc.Link, hook: str, each: tc.Filter, mark: Mark) -> Operation:
+    return Operation.of(
+        "linux",
+        "uncopy",
+        netns=netns.path,
+        inode=netns.inode,
+        index=link.ifindex,
+        device=link.ifname,
+        session=mark.session,
+        hook=hook,
+        handle=each.handle,
+    )
+
+
+def _goals(each: tc.Filter) -> str:
+    names = [action.to_dev for action in each.actions if action.kind == "mirred"]
+    return ", ".join("a device that is gone" if name == "*" else name for name in names)
+
+
+def _left_device(netns: Netns, link: tc.Link) -> Iterator[Leftover]:
+    mark = Mark.parse(link.ifalias)
+    if mark is None:
+        return
+    undo = Operation.of(
+        "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session
+    )
+    what = f"device {link.ifname}{_inside(netns)}"
+    yield Leftover("linux", what, mark, undo, f"{_way(netns)}ip link del dev {link.ifname}")
+
+
+def _inside(netns: Netns) -> str:
+    return f" in {netns.name or netns.path}" if netns.path else ""
+
+
+def _way(netns: Netns) -> str:
+    return f"nsenter --net={netns.path} " if netns.path else ""
