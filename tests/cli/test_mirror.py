@@ -128,6 +128,7 @@ def test_two_mirrors_of_one_vm_end_in_either_order(some: Lab, state: Mapping[str
         mirroring("web", "--to", f"vm:{taker}", env=env) as (one, _),
         mirroring("web", "--to", f"vm:{taker}", "-f", "tcp", env=env) as (other, _),
     ):
+        seen(some.node(taker).netns, "eth0", only="tcp port 5432", packets=80)
         running = [one, other]
         answers = [ended(running[number]) for number in order]
     assert [(answer.code, answer.err) for answer in answers] == [(0, ""), (0, "")]
