@@ -340,6 +340,7 @@ class _Bridges:
             if name in ip("netns", "list").split():
                 ip("netns", "del", name)
             deadline = time.monotonic() + 30
-            while "gone0" in ip("link", netns=self.world.host):  # a namespace takes its time to end
+            # A namespace takes its time to end, and what it held lives as long.
+            while "gone0" in ip("link", netns=self.world.host) or "eth9" in ip("link", netns=self.world.web):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
