@@ -22,7 +22,6 @@ from tapwright.adapters.ovsdb_transact import Operation as Change
 from tapwright.adapters.ovsdb_transact import transact as transact_with
 from tapwright.errors import ProviderError
 
-DEFAULT_REMOTE = "unix:/run/ovn/ovnnb_db.sock"
 GLANCE = 0.3
 """Seconds in which a server that is looked for must let us in."""
 _PATIENCE = 5.0

@@ -26,6 +26,8 @@ from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 
 DEFAULT_REMOTE = "unix:/run/openvswitch/db.sock"
+NORTHBOUND = "unix:/run/ovn/ovnnb_db.sock"
+"""Where OVN's service keeps its northbound database."""
 TIMEOUT = 2.0
 """Seconds for one whole conversation."""
 _SELECTS = [{"op": "select", "table": t, "where": [], "columns": list(c)} for t, c in COLUMNS.items()]

@@ -13,16 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tapwright import _core
-from tapwright.capture.governor import Decision, Level, ladder
 from tapwright.capture.ledger import Ledger, ledger
-from tapwright.capture.policy import Policy
 from tapwright.capture.request import Limits, Output, Section, Source
 from tapwright.capture.size import check
-from tapwright.control.governor import GovernedCapture, Governor, watch
 from tapwright.errors import CaptureError, PrivilegeError, TapwrightError, UsageError
 
 if TYPE_CHECKING:
+    from tapwright.capture.governor import Decision
+    from tapwright.capture.policy import Policy
     from tapwright.control.delivery import Delivery
+    from tapwright.control.governor import Governor
 
 _CAPABILITY_HINT = (
     "run it with sudo, or give the process CAP_NET_RAW, and CAP_SYS_ADMIN where a VM lives in another network namespace"
@@ -114,6 +114,10 @@ class Capture:
             self.left = error.line
 
     def _governed(self, policy: Policy, path: str) -> Governor:
+        # Packets come already, and need not wait for this.
+        from tapwright.capture.governor import ladder
+        from tapwright.control.governor import GovernedCapture, Governor, watch
+
         governed = GovernedCapture(self._engine, self.sources, self._snaplen, path)
         cuts = any(not source.judge for source in self.sources)
         watch(self)
@@ -127,7 +131,7 @@ class Capture:
     def look_at_host(self) -> bool:
         """Let the governor look, and step where that is due; False once there is nothing to govern any more."""
         governor = self.governor
-        if self._engine.wait(0) or (governor and governor.level is Level.STOPPED):
+        if self._engine.wait(0) or (governor and governor.stopped):
             return False
         if governor:
             governor.tick()

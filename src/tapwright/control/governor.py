@@ -74,6 +74,11 @@ class Governor:
         """How much is kept now."""
         return self._state.level
 
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is kept any more."""
+        return self.level is Level.STOPPED
+
     def tick(self) -> Decision | None:
         """Look, decide, and have it done; the decision where there was one."""
         now = time.monotonic()

@@ -8,15 +8,16 @@ them, the public fake included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from tapwright.find.topology import Topology
-from tapwright.model import Capability, Snapshot
-from tapwright.plan.counts import Counts
-from tapwright.plan.mirrors import Mirror
-from tapwright.plan.points import Point
-from tapwright.plan.preflight import Facts
-from tapwright.plan.steps import Finding, Leftover, Operation, Step
+if TYPE_CHECKING:
+    from tapwright.find.topology import Topology
+    from tapwright.model import Capability, Snapshot
+    from tapwright.plan.counts import Counts
+    from tapwright.plan.mirrors import Mirror
+    from tapwright.plan.points import Point
+    from tapwright.plan.preflight import Facts
+    from tapwright.plan.steps import Finding, Leftover, Operation, Step
 
 
 class Provider(Protocol):

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tapwright import _core
-from tapwright.adapters import dockerapi
-from tapwright.adapters.dockerapi import Container
 from tapwright.adapters.process import is_socket, netns_of
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
@@ -22,6 +21,9 @@ from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point
 from tapwright.plan.steps import Operation, Step
 from tapwright.providers.several import ask_all
+
+if TYPE_CHECKING:
+    from tapwright.adapters.dockerapi import Container
 
 _WITHOUT_OTHER_END = frozenset({"", "tun", "openvswitch"})
 """Link kinds that lead out of a namespace though they have no other end: a NIC moved in, a tap, an OVS port."""
@@ -58,6 +60,8 @@ class Containers:
 
     def snapshot(self) -> Snapshot:
         """All containers, in seconds at most even when an engine is stuck."""
+        from tapwright.adapters import dockerapi
+
         engines, warnings = ask_all(self._sockets(), dockerapi.read)
         containers = list({c.id: c for engine in engines for c in engine}.values())
         spaces = {c.id: netns for c in containers if c.pid and (netns := netns_of(c.pid))}

@@ -7,19 +7,22 @@ changes nothing; a mirror of one is made by tc (`linux_mirror`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from tapwright.adapters import namespaces, netlink, taps
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Netns, Port, Snapshot, Vm, Vnic
-from tapwright.plan.counts import Counts
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.preflight import Facts
 from tapwright.plan.steps import Finding, Leftover, Operation, Step
 from tapwright.providers.linux_model import describe
 from tapwright.providers.linux_uplink import uplinks
 from tapwright.providers.linux_view import View, holds_taps
+
+if TYPE_CHECKING:
+    from tapwright.plan.counts import Counts
+    from tapwright.plan.preflight import Facts
 
 _BYPASSING = ("afxdp", "dpdk")
 """Port types of Open vSwitch that take the frames before the kernel shows them to anybody."""

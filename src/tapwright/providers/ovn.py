@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tapwright.adapters import ovnnb, ovsdb
+from tapwright.adapters import ovsdb
 from tapwright.adapters.process import is_socket
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.find.topology import Topology
@@ -16,8 +16,7 @@ from tapwright.model import Capability, Snapshot
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Finding, Found, Leftover, Operation, Step
-from tapwright.providers import ovn_chassis, ovn_leftovers, ovn_mirror, ovn_perform
-from tapwright.providers.ovn_model import describe, points_of
+from tapwright.providers.ovn_points import points_of
 
 
 class Ovn:
@@ -35,19 +34,25 @@ class Ovn:
 
     def probe(self) -> Capability:
         """NO without a database, UNKNOWN when there is one that refuses us or nobody listens."""
-        reasons = {remote: ovnnb.closed(remote, ovnnb.GLANCE) for remote in self._remotes()}
-        if not reasons:
+        remotes = self._remotes()
+        if not remotes:
             return Capability.no(
-                f"no northbound database of OVN at {' or '.join(self._told) or ovnnb.DEFAULT_REMOTE}",
+                f"no northbound database of OVN at {' or '.join(self._told) or ovsdb.NORTHBOUND}",
                 "if it is elsewhere: export TAPWRIGHT_OVN_NB=tcp:ADDRESS:6641",
             )
+        from tapwright.adapters import ovnnb
+
+        reasons = {remote: ovnnb.closed(remote, ovnnb.GLANCE) for remote in remotes}
         if open_ := [remote for remote, reason in reasons.items() if not reason]:
             return Capability.yes(f"northbound database at {open_[0]}")
         return Capability.unknown("; ".join(f"{remote}: {reason}" for remote, reason in reasons.items()))
 
     def snapshot(self) -> Snapshot:
         """Read every logical port.  Raises ProviderError, PrivilegeError."""
-        return describe(ovnnb.read(self._remote()))
+        from tapwright.adapters import ovnnb
+        from tapwright.providers import ovn_model
+
+        return ovn_model.describe(ovnnb.read(self._remote()))
 
     def points(self, topology: Topology) -> Sequence[Point]:
         """A mirror of each vNIC that is a port of a logical switch."""
@@ -55,10 +60,14 @@ class Ovn:
 
     def steps(self, mirror: Mirror) -> Sequence[Step]:
         """One for a mirror, none for a device.  Raises UsageError, ProviderError for one that cannot be."""
+        from tapwright.providers import ovn_mirror
+
         return ovn_mirror.steps(mirror) if mirror.point.kind is PointKind.MIRROR else ()
 
     def perform(self, operation: Operation) -> None:
         """Open or close a mirror; idempotent.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import ovn_mirror, ovn_perform
+
         if operation.verb == ovn_mirror.DO:
             ovn_perform.open_mirror(self._remote(), operation, self._switches())
         elif operation.verb == ovn_mirror.UNDO:
@@ -68,6 +77,8 @@ class Ovn:
 
     def found(self, step: Step) -> Finding:
         """Re-read what `step` made.  Raises PrivilegeError."""
+        from tapwright.providers import ovn_perform
+
         try:
             return ovn_perform.look(self._remote(), step, self._switches())
         except PrivilegeError:
@@ -77,6 +88,9 @@ class Ovn:
 
     def leftovers(self) -> Sequence[Leftover]:
         """Rows with our mark, and mirrors of others that are attached to no port."""
+        from tapwright.adapters import ovnnb
+        from tapwright.providers import ovn_leftovers
+
         remote = self._remote()
         if not ovnnb.abilities(remote).types:
             return ()
@@ -84,6 +98,8 @@ class Ovn:
 
     def copied(self, step: Step) -> int | None:
         """Frames that its mirrors copied on this host; None where others share them, or another server has the port."""
+        from tapwright.providers import ovn_chassis, ovn_perform
+
         try:
             names = ovn_perform.names_of(self._remote(), step.do)
             return ovn_chassis.copied(self._switches(), step.do.text("port"), names)
@@ -94,21 +110,23 @@ class Ovn:
 
     def _remote(self) -> str:
         """The first way to the database that is open.  Raises ProviderError with what is wrong with each."""
+        from tapwright.adapters import ovnnb
+
         remotes = self._remotes()
         reasons = []
         for remote in remotes:
             if not (why := ovnnb.closed(remote)):
                 return remote
             reasons.append(f"{remote}: {why}")
-        said = "; ".join(reasons) or f"nothing at {' or '.join(self._told) or ovnnb.DEFAULT_REMOTE}"
+        said = "; ".join(reasons) or f"nothing at {' or '.join(self._told) or ovsdb.NORTHBOUND}"
         raise ProviderError(f"OVN's northbound database cannot be reached: {said}", "is it running? ovn-nbctl show")
 
     def _remotes(self) -> tuple[str, ...]:
         """As told; else the service's own socket, else what Open vSwitch was told."""
         if self._told:
             return tuple(remote for remote in self._told if not remote.startswith("unix:") or is_socket(remote[5:]))
-        if is_socket(ovsdb.socket_path(ovnnb.DEFAULT_REMOTE)):
-            return (ovnnb.DEFAULT_REMOTE,)
+        if is_socket(ovsdb.socket_path(ovsdb.NORTHBOUND)):
+            return (ovsdb.NORTHBOUND,)
         switches = self._switches_told or (ovsdb.DEFAULT_REMOTE,)
         return tuple(dict.fromkeys(remote for switch in switches for remote in _told_by(switch)))
 
@@ -117,7 +135,11 @@ class Ovn:
 
 
 def _told_by(switch: str) -> tuple[str, ...]:
+    if not is_socket(ovsdb.socket_path(switch)):
+        return ()
+    from tapwright.adapters import ovnnb
+
     try:
-        return ovnnb.told_by_switch(switch) if is_socket(ovsdb.socket_path(switch)) else ()
+        return ovnnb.told_by_switch(switch)
     except TapwrightError:  # the ovs provider says what is wrong with it
         return ()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from tapwright.adapters.ovnnb import DEFAULT_REMOTE, Mirroring, NorthboundMirror
+from tapwright.adapters.ovnnb import Mirroring, NorthboundMirror
+from tapwright.adapters.ovsdb import NORTHBOUND
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.ovn_mirror import UNDO
 from tapwright.providers.ovs_mirror import MARK, STEP
@@ -34,5 +35,5 @@ def _ours(remote: str, there: Mirroring) -> Iterator[Leftover]:
 
 def _command(remote: str, mirrors: Sequence[NorthboundMirror]) -> str:
     """What a person would type."""
-    where = [] if remote == DEFAULT_REMOTE else [f"--db={remote}"]
+    where = [] if remote == NORTHBOUND else [f"--db={remote}"]
     return shlex.join(["ovn-nbctl", *where, *(word for m in mirrors for word in ("--", "mirror-del", m.name))])

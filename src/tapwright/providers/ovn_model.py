@@ -1,4 +1,4 @@
-"""Pure: what OVN's northbound database says in tapwright's words, and where OVN can mirror a vNIC.
+"""Pure: what OVN's northbound database says in tapwright's words.
 
 Every vNIC of the cloud is in it, also those of other servers: a logical port becomes a port of its
 logical switch, and its owner a VM.  Those of this host are joined with what Open vSwitch and the
@@ -8,17 +8,12 @@ others know by the port's name, which is the ``iface-id`` there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from tapwright.adapters.ovnnb import Cloud, LogicalPort, addresses
-from tapwright.find.topology import Topology
-from tapwright.model import Capability, Netns, Port, Role, Snapshot, Switch, Vm, VmKind, Vnic
-from tapwright.plan.points import Point, PointKind
+from tapwright.model import Port, Role, Snapshot, Switch, Vm, VmKind, Vnic
+from tapwright.providers.ovn_points import DOWN, KIND, UP
 
-KIND = "ovn"
-"""`Switch.kind` of a logical switch."""
-UP, DOWN = "up", "down"
-"""`Port.kind` of a logical port: whether some server has it."""
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", re.IGNORECASE)
 _OWNER, _NAME, _ROLE, _POD = "neutron:device_id", "neutron:port_name", "neutron:device_owner", "pod"
 """External ids of OpenStack's Neutron, and the one of Kube-OVN (``namespace/name``) and OVN-Kubernetes (``true``)."""
@@ -79,44 +74,3 @@ def _vnic(port: LogicalPort, alone: bool, pod: bool) -> Vnic:
         addresses=tuple(dict.fromkeys(map(str, addresses(port.addresses)))),
         iface_id=port.name,
     )
-
-
-def points_of(topology: Topology) -> Iterator[Point]:
-    """A mirror of each vNIC that is a port of a logical switch."""
-    known = _logical(topology)
-    for vm in topology.vms:
-        for vnic in vm.vnics:
-            if vnic.iface_id in known:
-                plugged = topology.port_of(vnic)
-                here = plugged is not None and plugged.switch != known[vnic.iface_id].switch
-                yield _point(vm, vnic, known[vnic.iface_id], here)
-
-
-def _logical(topology: Topology) -> Mapping[str, Port]:
-    switches = (switch for switch in topology.switches if switch.kind == KIND)
-    return {port.iface_id: port for switch in switches for port in topology.ports_of(switch.id) if port.iface_id}
-
-
-def _point(vm: Vm, vnic: Vnic, port: Port, here: bool) -> Point:
-    return Point(
-        kind=PointKind.MIRROR,
-        vm=vm.id,
-        vnic=vnic.name,
-        provider="ovn",
-        device=None,
-        device_name=port.name,
-        netns=Netns(0),
-        readable=_capability(port, here),
-        switch=port.switch,
-        port=port.name,
-        sees="both directions, as the switch of its server forwards them",
-        elsewhere=True,
-        changes=(f"a mirror of logical port {port.name} in OVN's northbound database, one for each direction",),
-    )
-
-
-def _capability(port: Port, here: bool) -> Capability:
-    if port.kind == DOWN:
-        return Capability.unknown("no server has the logical port now; copies come once one does")
-    can = "OVN can have that send copies to a collector, by GRE or ERSPAN"
-    return Capability.yes(f"it is on {'this' if here else 'another'} server; {can}")

@@ -11,22 +11,23 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tapwright.adapters import namespaces, ovsdb, ovsdb_transact
+from tapwright.adapters import ovsdb
 from tapwright.adapters.process import is_socket
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot
-from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.preflight import Facts
 from tapwright.plan.steps import Finding, Found, Leftover, Operation, Step
-from tapwright.providers import ovs_leftovers, ovs_mirror, ovs_perform, ovs_scout
 from tapwright.providers.ovs_model import describe
 from tapwright.providers.ovs_points import points_of
 from tapwright.providers.several import ask_all
+
+if TYPE_CHECKING:
+    from tapwright.plan.counts import Counts
+    from tapwright.plan.preflight import Facts
 
 T = TypeVar("T")
 
@@ -87,13 +88,15 @@ class Ovs:
         """
         if mirror.point.kind is not PointKind.MIRROR:
             return ()
-        from tapwright.providers import ovs_filtered
+        from tapwright.providers import ovs_filtered, ovs_mirror
 
         make = ovs_filtered.steps if ovs_filtered.needed(mirror) else ovs_mirror.steps
         return make(mirror, self._homes.get(mirror.point.switch, ""))
 
     def perform(self, operation: Operation) -> None:
         """Open or close a mirror; idempotent.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import ovs_mirror, ovs_perform
+
         if operation.verb == ovs_mirror.DO:
             ovs_perform.open_mirror(self._home(operation), operation)
         elif operation.verb == ovs_mirror.UNDO:
@@ -103,6 +106,8 @@ class Ovs:
 
     def found(self, step: Step) -> Finding:
         """Re-read what `step` made, tc's part of a filtered mirror too.  Raises PrivilegeError."""
+        from tapwright.providers import ovs_perform
+
         if step.do.provider != self.name:
             from tapwright.providers import linux_mirror_tc
 
@@ -117,6 +122,9 @@ class Ovs:
 
     def leftovers(self) -> Sequence[Leftover]:
         """Rows with our mark in every database; mirrors and ports of others that do nothing any more."""
+        from tapwright.adapters import namespaces, ovsdb_transact
+        from tapwright.providers import ovs_leftovers
+
         processes = namespaces.census().processes
         whole = [(table, ()) for table in ("Bridge", "Port", "Interface", "Mirror")]
         found: list[Leftover] = []
@@ -126,6 +134,8 @@ class Ovs:
 
     def copied(self, step: Step) -> int | None:
         """Frames that the mirror copied, published every 5 s; None where nobody says.  Raises PrivilegeError."""
+        from tapwright.providers import ovs_perform
+
         try:
             return self._everywhere(step.do, lambda remote: ovs_perform.count(remote, step), nothing=None)
         except PrivilegeError:
@@ -135,6 +145,8 @@ class Ovs:
 
     def scouted(self, mirror: Mirror) -> Facts:
         """The way of the copies, as this switch goes it.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import ovs_scout
+
         home = self._homes.get(mirror.point.switch)
         if not home:
             raise ProviderError(f"no Open vSwitch has the switch of port {mirror.point.port}")
@@ -142,7 +154,8 @@ class Ovs:
 
     def measured(self, steps: Sequence[Step]) -> Counts:
         """At the mirrored port and of the mirror, as published last.  Raises ProviderError, PrivilegeError."""
-        from tapwright.providers import linux_counts, ovs_filtered
+        from tapwright.plan.counts import Counts, Ways
+        from tapwright.providers import linux_counts, ovs_filtered, ovs_mirror, ovs_perform
 
         mirrors = [step for step in steps if step.do.verb == ovs_mirror.DO]
         fed = [step for step in mirrors if ovs_filtered.feeds(step)]
@@ -158,12 +171,16 @@ class Ovs:
 
     def revalidate(self, steps: Sequence[Step]) -> bool:
         """Throw away the flows that were computed before.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import ovs_perform
+
         for home in dict.fromkeys(self._home(step.do) for step in steps if step.do.provider == self.name):
             ovs_perform.purge(home)
         return bool(steps)
 
     def _home(self, do: Operation) -> str:
         """The database that has the bridge of `do`.  Raises ProviderError."""
+        from tapwright.providers import ovs_perform
+
         told = do.text("remote")
         if told and is_socket(ovsdb.socket_path(told)):
             return told
