@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import flood
 import rates
 import rig
+from rig import undo_when_terminated
 
 SIZES = (128, 512, 1500)
 _VXLAN = struct.pack("!II", 0x0800_0000, 7007 << 8)
@@ -94,6 +95,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     if sys.argv[1:2] == ["eth0"]:
         send(sys.argv[1:])
     else:

@@ -34,6 +34,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rig import undo_when_terminated
+
 TAPWRIGHT = [sys.executable, "-m", "tapwright"]
 PINGS = 500
 _FIRST = 2
@@ -368,4 +370,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     sys.exit(main())

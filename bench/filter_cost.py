@@ -21,6 +21,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+from rig import undo_when_terminated
+
 from tapwright._core import Bpf
 from tapwright.filter.inner import compile_inner
 from tapwright.filter.libpcap import library, offline
@@ -210,4 +212,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     main()

@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rig import undo_when_terminated
+
 BRIDGES = 10
 GOAL = 1.0
 """Seconds for `ls`."""
@@ -115,4 +117,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     main()

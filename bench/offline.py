@@ -27,6 +27,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rig import undo_when_terminated
+
 from tapwright.units import parse_size
 
 TAPWRIGHT = [sys.executable, "-m", "tapwright"]
@@ -227,4 +229,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     sys.exit(main())

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from rig import Rig, Run, Tool, rig
+from rig import Rig, Run, Tool, rig, undo_when_terminated
 
 SIZES = (64, 512, 1500)
 _US = [sys.executable, "-m", "tapwright", "capture", "--governor", "off"]
@@ -121,4 +121,5 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     main()

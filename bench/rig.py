@@ -18,6 +18,11 @@ _SETTLE = 1.3
 """Seconds after the last packet: longer than any tool's ring holds one back."""
 
 
+def undo_when_terminated() -> None:
+    """SIGTERM ends a bench as Ctrl-C does, so that its namespaces and files go too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 @dataclass(frozen=True)
 class Tool:
     """A capture tool: its command line for (device, file), and how to count the packets of its file."""

@@ -36,7 +36,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rig import Rig, Run, Tool, rig, silent
+from rig import Rig, Run, Tool, rig, silent, undo_when_terminated
 
 TAPWRIGHT = str(Path(sys.executable).with_name("tapwright"))
 RATE = 1000
@@ -237,4 +237,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    undo_when_terminated()
     sys.exit(main())
