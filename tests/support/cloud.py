@@ -4,15 +4,14 @@ import os
 import re
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from support.labs import config_of, running_lab
-from support.mirrored import MARK, _frame, _socket
+from support.mirrored import MARK, talk
 from support.openvswitch import CHANGES_BY_ITSELF
 from tapwright.adapters import command
 from tapwright.adapters.process import pid_from_file
@@ -118,34 +117,14 @@ def _lists(*tables: str) -> list[str]:
 def cloud() -> Iterator[Cloud]:
     with running_lab("ovn") as lab:
         made = Cloud(lab)
-        with talk(made, "web", "db"):
+        with talking(made, "web", "db"):
             yield made
 
 
-@contextmanager
-def talk(made: Cloud, one: str, other: str) -> Iterator[None]:
-    """Frames to and fro, some hundred a second, until the end of the block."""
-    stop = threading.Event()
-    macs = made.mac(one), made.mac(other)
-    ends = [
-        (_socket(made.lab.node(one).netns), _frame(macs[1], macs[0])),
-        (_socket(made.lab.node(other).netns), _frame(macs[0], macs[1])),
-    ]
-
-    def run() -> None:
-        while not stop.wait(0.005):
-            for end, frame in ends:
-                end.send(frame)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        for end, _ in ends:
-            end.close()
+def talking(made: Cloud, one: str, other: str) -> AbstractContextManager[None]:
+    """Frames to and fro between two VMs, until the end of the block."""
+    nodes = made.lab.node(one), made.lab.node(other)
+    return talk(nodes[0].netns, nodes[1].netns, (made.mac(one), made.mac(other)))
 
 
 def run(words: str, env: dict[str, str]) -> None:

@@ -102,10 +102,10 @@ def _furnish(switch: OpenVSwitch, web: str, db: str, sniffer: str, vm: str, trun
 
 
 @contextmanager
-def talk(web: str, db: str) -> Iterator[None]:
-    """Frames to and fro, some hundred a second, until the end of the block."""
+def talk(one: str, other: str, macs: tuple[str, str] = (WEB, DB)) -> Iterator[None]:
+    """Frames to and fro between eth0 of two namespaces, some hundred a second, until the end of the block."""
     stop = threading.Event()
-    ends = [(_socket(web), _frame(DB, WEB)), (_socket(db), _frame(WEB, DB))]
+    ends = [(_socket(one), _frame(macs[1], macs[0])), (_socket(other), _frame(macs[0], macs[1]))]
 
     def run() -> None:
         while not stop.wait(0.005):
