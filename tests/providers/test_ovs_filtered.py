@@ -11,7 +11,6 @@ import pytest
 
 from support.frames import whole_frames
 from support.mirrored import COLLECTOR, COLLECTOR6, MARK, World, points_of, world
-from support.netns import ifindex, inode
 from support.packets import send
 from support.tapes import MARKERS, Joined, Speaker, Unwrap, behind, recorded, tapes, untagged
 from support.tapes import tagged as tagged_with
@@ -19,7 +18,6 @@ from support.traces import difference, traces
 from tapwright.adapters import livepcap
 from tapwright.errors import ProviderError
 from tapwright.filter import compile_filter
-from tapwright.model import DeviceKey, Netns
 from tapwright.plan.mirrors import Direction, Place
 from tapwright.plan.steps import Found, Operation, Step
 from tapwright.providers.base import Tapper
@@ -111,20 +109,14 @@ def judged(world: World, text: str, netns: str, only: str, unwrapped: Unwrap) ->
         return recorded([Joined((sent, got)), copied, everything], [Speaker(world.web, SENT), Speaker(world.db, GOT)])
 
 
-def device(world: World, name: str, port: str = "") -> Place:
-    netns = world.switch.netns
-    home = Netns(inode(netns), f"/run/netns/{netns}", netns)
-    return Place(DeviceKey(home.inode, ifindex(netns, name)), name, home, port)
-
-
 def nothing(world: World) -> Place:
     return Place()
 
 
 TARGETS = {
-    "nic:snf0": (lambda w: device(w, "snf0"), "sniffer", "", bytes),
-    "nic:trunk0": (lambda w: device(w, "trunk0", "trunk0"), "trunk", "", bytes),
-    "vm:vm3/eth0": (lambda w: device(w, "vnet3", "vnet3"), "vm", "", bytes),
+    "nic:snf0": (lambda w: w.place("snf0"), "sniffer", "", bytes),
+    "nic:trunk0": (lambda w: w.place("trunk0", "trunk0"), "trunk", "", bytes),
+    "vm:vm3/eth0": (lambda w: w.place("vnet3", "vnet3"), "vm", "", bytes),
     f"erspan2://{COLLECTOR}?session=7&index=19": (nothing, "collector", "ip proto 47", behind(50)),
     f"erspan3://{COLLECTOR}?session=8": (nothing, "collector", "ip proto 47", behind(54)),
     f"gre://{COLLECTOR}?key=4242": (nothing, "collector", "ip proto 47", behind(42)),
@@ -155,7 +147,7 @@ GRE = f"gre://{COLLECTOR}?key=3"
 @pytest.mark.parametrize("direction", [Direction.IN, Direction.OUT])
 @pytest.mark.parametrize("target", ["nic:snf0", GRE])
 def test_a_filter_and_one_direction(quiet: World, target: str, direction: Direction) -> None:
-    place, taker, only = (device(quiet, "snf0"), "sniffer", "") if target != GRE else (Place(), "collector", "proto 47")
+    place, taker, only = (quiet.place("snf0"), "sniffer", "") if target != GRE else (Place(), "collector", "proto 47")
     speaker = Speaker(quiet.web, SENT) if direction is Direction.OUT else Speaker(quiet.db, GOT)
     side = (quiet.switch.netns, "vnet1", judge("ip", outside=True), bytes)
     if direction is Direction.IN:
@@ -182,7 +174,7 @@ def test_frames_are_cut_behind_the_filter_and_before_they_are_wrapped(
     text = "greater 90 and ip" if filtered else "greater 0"
     taker, only, unwrapped = CUT[target]
     more = {"program": compiled(text)} if filtered else {}
-    place = device(quiet, "snf0") if target != GRE else Place()
+    place = quiet.place("snf0") if target != GRE else Place()
     with opened(quiet, target, place, snaplen=64, **more):
         at_port, copied, _ = judged(quiet, text, getattr(quiet, taker), only, unwrapped)
     shortened: Counter[bytes] = Counter()
@@ -206,7 +198,7 @@ def tagged(quiet: World) -> Iterator[World]:
 def test_frames_are_filtered_and_copied_as_the_vm_has_them_in_a_vlan_too(tagged: World, target: str) -> None:
     """Without the tag that the switch puts on them."""
     taker, only, unwrapped = CUT[target]
-    place = device(tagged, "snf0") if target != GRE else Place()
+    place = tagged.place("snf0") if target != GRE else Place()
     with opened(tagged, target, place, program=compiled("tcp and not vlan")):
         at_port, copied, _ = judged(tagged, "tcp and not vlan", getattr(tagged, taker), only, unwrapped)
     assert copied == at_port
@@ -216,7 +208,7 @@ def test_frames_are_filtered_and_copied_as_the_vm_has_them_in_a_vlan_too(tagged:
 @pytest.mark.parametrize("target", CUT)
 def test_the_switch_notices_nothing(quiet: World, target: str) -> None:
     """Every frame arrives once, and none of the copies comes back into the network."""
-    place = device(quiet, "snf0") if target != GRE else Place()
+    place = quiet.place("snf0") if target != GRE else Place()
     with (
         opened(quiet, target, place, program=compiled("ip or arp")),
         tapes((quiet.switch.netns, "vnet1", "inbound", bytes), (quiet.db, "eth0", "inbound", bytes)) as running,
@@ -243,7 +235,7 @@ def test_only_frames_of_a_vlan(quiet: World, text: str) -> None:
     more = {"program": compiled(text)} if text else {}
     judge_text = f"vlan 10 and ({MARKERS} or ({text}))" if text else "vlan 10"
     with (
-        opened(quiet, "nic:snf0", device(quiet, "snf0"), vlans=(10,), **more),
+        opened(quiet, "nic:snf0", quiet.place("snf0"), vlans=(10,), **more),
         tapes((quiet.sniffer, "eth0", "", untagged), (quiet.switch.netns, "vnet1", judge_text, untagged)) as running,
     ):
         speaker = Speaker(quiet.web, said, dressed=tagged_with(10))
@@ -271,7 +263,7 @@ def test_two_vms_share_the_way_to_a_collector(quiet: World) -> None:
 
 def test_copies_are_counted_for_each_direction(quiet: World) -> None:
     for target in (GRE, "nic:snf0"):
-        place = device(quiet, "snf0") if target != GRE else Place()
+        place = quiet.place("snf0") if target != GRE else Place()
         with opened(quiet, target, place, program=compiled(TEXTS["directions"])) as steps:
             counted = [step for step in steps if step.do.text("direction")]
             changers, _ = steps_of(quiet, target, place)

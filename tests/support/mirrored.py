@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from support import short_folder
 from support.entered import entered
-from support.netns import inode, ip, veth
+from support.netns import ifindex, inode, ip, veth
 from support.openvswitch import OpenVSwitch, openvswitch
 from support.vnics import allow_ip6, quiet_namespace
 from tapwright.find.topology import join
-from tapwright.model import Host, Netns
+from tapwright.model import DeviceKey, Host, Netns
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, parse
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Mark, Step
@@ -59,6 +59,12 @@ class World:
         points_of(provider)
         (step,) = provider.steps(self.mirror(target, place, **more))
         return provider, step
+
+    def place(self, device: str, port: str = "") -> Place:
+        """A device beside the switch, with the port of br0 that it carries."""
+        netns = self.switch.netns
+        home = Netns(inode(netns), f"/run/netns/{netns}", netns)
+        return Place(DeviceKey(home.inode, ifindex(netns, device)), device, home, port)
 
     def free_device(self, name: str = "snf0") -> Place:
         return Place(device_name=name, netns=Netns(inode(self.switch.netns)))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from support import copied, mirrored
 from support.netns import ip, veth
@@ -16,11 +17,12 @@ from support.openvswitch import OpenVSwitch
 from support.traces import difference, tc, traces
 from tap.calls import Watched
 from tap.victims import Life, Tick, WatchedJournal
+from tapwright.filter import compile_filter
 from tapwright.find.topology import join
 from tapwright.model import Host as Machine
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind, parse
 from tapwright.plan.points import Point, PointKind
-from tapwright.plan.steps import Mark, Step
+from tapwright.plan.steps import Found, Mark, Step
 from tapwright.providers.base import Tapper
 from tapwright.providers.linux import Linux
 from tapwright.tap import owner
@@ -42,7 +44,8 @@ COLLECTOR = mirrored.COLLECTOR
 class Host:
     """A host, what can be mirrored on it, and a folder for the journals of its victims."""
 
-    tapper: Tapper
+    tappers: Sequence[Tapper]
+    """All whose steps a mirror may have."""
     look: Callable[[], str]
     """All that a mirror could leave, but for what changes by itself."""
     cases: Mapping[str, Case]
@@ -54,6 +57,31 @@ class Host:
     """Two of the same port or device."""
     vanishing: Sequence[Callable[[], AbstractContextManager[Vanishing]]]
     """Mirrors of what is gone before they are; by the end of the block the host is as before, but for the mirror."""
+    rarer: int = 1
+    """How many times fewer faults than elsewhere there are, where not every one is asked for."""
+    few: Sequence[str] = ()
+    """The cases that are enough then; empty is all."""
+
+    def among(self, every: bool) -> Sequence[str]:
+        """The cases to go through."""
+        return tuple(self.cases) if every or not self.few else self.few
+
+    def some(self, count: int, one_in: int, every: bool, first: int = 0) -> range:
+        """The points of `count` at which to kill; `first` tells cases apart, that together they meet the more."""
+        step = 1 if every else one_in * self.rarer
+        return range(first * 7 % step, count, step)
+
+    def often(self, times: int) -> int:
+        """So often, or fewer."""
+        return max(1, times // self.rarer)
+
+    def tapper_of(self, name: str) -> Tapper:
+        """As a session asks for it."""
+        return next(tapper for tapper in self.tappers if tapper.name == name)
+
+    def found(self, step: Step) -> Found:
+        """What is left of a step."""
+        return self.tapper_of(step.do.provider).found(step).found
 
     def session(self, case: str) -> Session:
         """One to be, owned by whoever asks."""
@@ -64,18 +92,22 @@ class Host:
         return lambda tick: self._live(tick, self.cases[case] if isinstance(case, str) else case)
 
     def _live(self, tick: Tick, case: Case) -> None:
-        tapper = Watched(self.tapper, tick)
+        watched = self._watched(tick)
         session, journal = self.session("a mirror"), WatchedJournal(self.state, tick)
-        running = arm(journal, session, tuple(case(session.mark)), lambda _: tapper)
-        disarm(journal, running, lambda _: tapper)
+        running = arm(journal, session, tuple(case(session.mark)), watched.__getitem__)
+        disarm(journal, running, watched.__getitem__)
+
+    def _watched(self, tick: Tick) -> dict[str, Watched]:
+        return {tapper.name: Watched(tapper, tick) for tapper in self.tappers}
 
     def sweeper(self, tick: Tick) -> None:
         """Sweep once every lease is over."""
-        tapper = Watched(self.tapper, tick)
-        sweep(WatchedJournal(self.state, tick), [tapper], lambda _: tapper, owner.fate, NOW + LEASE)
+        watched = self._watched(tick)
+        journal = WatchedJournal(self.state, tick)
+        sweep(journal, tuple(watched.values()), watched.__getitem__, owner.fate, NOW + LEASE)
 
     def sweep(self, now: float = NOW + LEASE) -> Swept:
-        return sweep(Journal(self.state), [self.tapper], lambda _: self.tapper, owner.fate, now)
+        return sweep(Journal(self.state), self.tappers, self.tapper_of, owner.fate, now)
 
     def fresh(self) -> None:
         """Forget what was."""
@@ -106,18 +138,29 @@ class Host:
 # Open vSwitch
 
 _OWN = Target(TargetKind.NIC)
-TARGETS = {
-    "a device of our own": (_OWN, Place()),
-    "nic, a free device": (parse("nic:snf0"), Place(device_name="snf0")),
-    "nic, a port": (parse("nic:trunk0"), Place(port="trunk0")),
-    "vm": (parse("vm:vm3/eth0"), Place(port="vnet3")),
-    "rspan": (parse("rspan:999"), Place()),
-    "erspan2": (parse(f"erspan2://{COLLECTOR}?session=7&index=19"), Place()),
-    "erspan3": (parse(f"erspan3://{COLLECTOR}?session=8"), Place()),
-    "gre": (parse(f"gre://{COLLECTOR}?key=4242"), Place()),
-    "vxlan": (parse(f"vxlan://{COLLECTOR}?vni=7007"), Place()),
-    "geneve": (parse(f"geneve://{COLLECTOR}?vni=7008"), Place()),
+TARGETS: dict[str, tuple[Target, str, str]] = {
+    "a device of our own": (_OWN, "", ""),
+    "nic, a free device": (parse("nic:snf0"), "snf0", ""),
+    "nic, a port": (parse("nic:trunk0"), "trunk0", "trunk0"),
+    "vm": (parse("vm:vm3/eth0"), "vnet3", "vnet3"),
+    "rspan": (parse("rspan:999"), "", ""),
+    "erspan2": (parse(f"erspan2://{COLLECTOR}?session=7&index=19"), "", ""),
+    "erspan3": (parse(f"erspan3://{COLLECTOR}?session=8"), "", ""),
+    "gre": (parse(f"gre://{COLLECTOR}?key=4242"), "", ""),
+    "vxlan": (parse(f"vxlan://{COLLECTOR}?vni=7007"), "", ""),
+    "geneve": (parse(f"geneve://{COLLECTOR}?vni=7008"), "", ""),
 }
+"""Each with the device and the port of br0 that take the copies."""
+FILTERED = [name for name in TARGETS if name not in ("a device of our own", "rspan")]
+_LONG = ("gre", "nic, a free device")
+
+
+def _matching(text: str) -> bytes:
+    return compile_filter(text, outgoing_is_to_vm=True).program.code
+
+
+_MORE = {"program": _matching("(inbound and tcp) or (outbound and udp)"), "snaplen": 80}
+"""The longest way: each direction by itself, and cut."""
 
 
 @contextmanager
@@ -125,12 +168,11 @@ def switch_host(state: Path) -> Iterator[tuple[Host, OpenVSwitch]]:
     """The host of an Open vSwitch, and the switch."""
     with mirrored.world(talking=False) as world:
         switches = _Switches(world)
-        cases = {name: switches.case(world.point(), *asked) for name, asked in TARGETS.items()}
         yield (
             Host(
-                switches.provider,
-                lambda: f"{world.dump()}\n{traces(world.switch.netns)}",
-                cases,
+                [switches.provider],
+                switches.look,
+                {name: switches.case(world.point(), *asked) for name, asked in TARGETS.items()},
                 state,
                 world.switch.netns,
                 longest=("a device of our own", "gre"),
@@ -153,15 +195,47 @@ def open_vswitch(state: Path) -> Iterator[Host]:
         yield host
 
 
+@contextmanager
+def filtering_open_vswitch(state: Path) -> Iterator[Host]:
+    """What the switch copies the kernel filters: steps of both."""
+    with mirrored.world(talking=False) as world:
+        switches, point = _Switches(world, program=_matching("tcp or arp")), world.point()
+        cases = {name: switches.case(point, *TARGETS[name]) for name in FILTERED}
+        each_way = {f"{name}, each way": switches.case(point, *TARGETS[name], **_MORE) for name in _LONG}
+        yield Host(
+            [switches.provider, Linux([world.switch.netns])],
+            switches.look,
+            cases | each_way,
+            state,
+            world.switch.netns,
+            longest=tuple(each_way),
+            pair=("nic, a free device", "gre, each way"),
+            vanishing=(
+                switches.port_first,
+                switches.device_first,
+                switches.bridge_first,
+                switches.output_first,
+                switches.free_device_first,
+            ),
+            rarer=18,
+            few=("vm", "gre, each way"),
+        )
+
+
 class _Switches:
     """Ports and bridges that come and go; the number of configurations (``next_cfg``) stays."""
 
-    def __init__(self, world: mirrored.World) -> None:
-        self.world, self.provider = world, world.provider
+    def __init__(self, world: mirrored.World, **asked: Any) -> None:
+        """`asked` is what else is wanted of every mirror."""
+        self.world, self.provider, self._asked = world, world.provider, asked
         self.provider.snapshot()
 
-    def case(self, point: Point, target: Target, place: Place) -> Case:
-        return lambda mark: self.provider.steps(Mirror(point, target, mark, place))
+    def look(self) -> str:
+        return f"{self.world.dump()}\n{traces(self.world.switch.netns)}"
+
+    def case(self, point: Point, target: Target, device: str = "", port: str = "", **more: Any) -> Case:
+        place = self.world.place(device, port) if device else Place()
+        return lambda mark: self.provider.steps(Mirror(point, target, mark, place, **(self._asked | more)))
 
     def vsctl(self, *arguments: str) -> None:
         self.world.switch.vsctl("--no-wait", *arguments)
@@ -185,8 +259,8 @@ class _Switches:
                     self.vsctl("add-br", bridge, "--", "set", "bridge", bridge, "datapath_type=netdev")
                 self.vsctl("add-port", bridge, "gone0", "--", "set", "interface", "gone0", "external_ids:vm-id=vm9")
                 self.vsctl("wait-until", "interface", "gone0", "ofport>0")
-                target, place = TARGETS["gre"] if bridge == "br0" else (_OWN, Place())
-                yield self.case(self.world.point("gone0"), target, place), vanish
+                target = _OWN if bridge != "br0" and not self._asked else TARGETS["gre"][0]
+                yield self.case(self.world.point("gone0"), target), vanish
             finally:
                 self.vsctl("--if-exists", "del-port", "gone0")
                 if bridge != "br0":
@@ -198,7 +272,7 @@ class _Switches:
         with self._veth("gone0"):
             try:
                 self.vsctl("add-port", "br0", "gone0")
-                case = self.case(self.world.point(), parse("nic:gone0"), Place(port="gone0"))
+                case = self.case(self.world.point(), parse("nic:gone0"), "gone0", "gone0")
                 yield case, lambda: self.vsctl("del-port", "gone0")
             finally:
                 self.vsctl("--if-exists", "del-port", "gone0")
@@ -206,7 +280,7 @@ class _Switches:
     @contextmanager
     def free_device_first(self) -> Iterator[Vanishing]:
         with self._veth("gone0"):
-            case = self.case(self.world.point(), parse("nic:gone0"), Place(device_name="gone0"))
+            case = self.case(self.world.point(), parse("nic:gone0"), "gone0")
             yield case, lambda: ip("link", "del", "gone0", netns=self.world.switch.netns)
 
     @contextmanager
@@ -245,7 +319,7 @@ def linux(state: Path) -> Iterator[Host]:
         }
         cases["nic, one way"] = bridges.case(HALF, "nic:snf0", nic, Direction.OUT)
         yield Host(
-            provider,
+            [provider],
             lambda: traces(world.host),
             cases,
             state,

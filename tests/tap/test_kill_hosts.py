@@ -1,5 +1,6 @@
 """Kill -9 on real hosts: whatever instant a mirror's owner dies at, after a sweep the host is as before."""
 
+import itertools
 import random
 import re
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from support.traces import difference, tc
-from tap.hosts import Host, linux, open_vswitch
+from tap.hosts import Host, filtering_open_vswitch, linux, open_vswitch
 from tap.victims import Victim, killed_after, killed_at, points_of
 from tapwright.tap.arm import arm, disarm
 from tapwright.tap.journal import Journal
@@ -18,7 +19,11 @@ from tapwright.tap.session import Session
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
 
-MAKERS: dict[str, Callable[[Path], AbstractContextManager[Host]]] = {"ovs": open_vswitch, "linux": linux}
+MAKERS: dict[str, Callable[[Path], AbstractContextManager[Host]]] = {
+    "ovs": open_vswitch,
+    "ovs, filtered": filtering_open_vswitch,
+    "linux": linux,
+}
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -30,11 +35,11 @@ def host(request: pytest.FixtureRequest, in_memory: Path) -> Iterator[Host]:
 def test_at_every_boundary_of_every_target(host: Host, every_fault: bool) -> None:
     """In the suite at every third, each target from another one on: what they have in common is met by all."""
     before, killed = host.look(), 0
-    for first, case in enumerate(host.cases):
+    for first, case in enumerate(host.among(every_fault)):
         host.fresh()
         names = points_of(host.life(case))
         host.settled(before, case)
-        for number in range(len(names)) if every_fault else range(first % 3, len(names), 3):
+        for number in host.some(len(names), 3, every_fault, first):
             where = f"{case}, {number}: {names[number]}"
             host.fresh()
             assert killed_at(host.life(case), number) == names[number]
@@ -42,7 +47,7 @@ def test_at_every_boundary_of_every_target(host: Host, every_fault: bool) -> Non
                 host.spared(where)
             host.check(before, where)
             killed += 1
-    assert killed >= 95
+    assert killed >= host.often(95)
 
 
 def test_at_every_boundary_of_a_sweep(host: Host, every_fault: bool) -> None:
@@ -53,7 +58,7 @@ def test_at_every_boundary_of_a_sweep(host: Host, every_fault: bool) -> None:
         host.fresh()
         killed_at(host.life(case), running)
         names = points_of(host.sweeper)
-        for number in range(0, len(names), 1 if every_fault else 3):
+        for number in host.some(len(names), 3, every_fault):
             host.fresh()
             killed_at(host.life(case), running)
             assert killed_at(host.sweeper, number) == names[number]
@@ -63,9 +68,9 @@ def test_at_every_boundary_of_a_sweep(host: Host, every_fault: bool) -> None:
 def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
     """The marks are enough; hooks on which nothing is can carry none, and harm nobody."""
     before = host.look()
-    for first, case in enumerate(host.cases):
+    for first, case in enumerate(host.among(every_fault)):
         names = points_of(host.life(case))
-        for number in range(len(names)) if every_fault else range(first % 12, len(names), 12):
+        for number in host.some(len(names), 12, every_fault, first):
             host.fresh()
             killed_at(host.life(case), number)
             host.fresh()
@@ -88,7 +93,7 @@ def test_at_any_instant(host: Host, every_fault: bool) -> None:
     start = time.monotonic()
     host.life(host.longest[0])(lambda _: None)
     longest = time.monotonic() - start
-    for number in range(300 if every_fault else 16):
+    for number in range(300 if every_fault else host.often(16)):
         case = chance.choice(list(host.cases))
         host.fresh()
         killed_after(host.life(case), longest * 1.2, chance)
@@ -100,7 +105,7 @@ def test_at_any_instant(host: Host, every_fault: bool) -> None:
 def test_two_at_once_and_two_sweeps_at_once(host: Host, every_fault: bool) -> None:
     """They neither hinder each other nor undo each other's."""
     chance, before = random.Random(5), host.look()
-    for number in range(60 if every_fault else 5):
+    for number in range(60 if every_fault else host.often(5)):
         one, other = chance.sample(list(host.cases), 2)
         host.fresh()
         with Victim(host.life(one)), Victim(host.life(other)):
@@ -112,9 +117,9 @@ def test_two_at_once_and_two_sweeps_at_once(host: Host, every_fault: bool) -> No
         host.check(before, where)
 
 
-def test_two_that_live_do_not_hinder_each_other(host: Host) -> None:
+def test_two_that_live_do_not_hinder_each_other(host: Host, every_fault: bool) -> None:
     before = host.look()
-    for one, other in zip(host.cases, list(host.cases)[1:], strict=False):
+    for one, other in itertools.pairwise(host.among(every_fault)):
         host.fresh()
         with Victim(host.life(one)) as first, Victim(host.life(other)) as second:
             assert (first.end(), second.end()) == (0, 0), f"{one}; {other}"
@@ -127,7 +132,7 @@ def test_beside_one_that_lives(host: Host, first: str, every_fault: bool) -> Non
     before = host.look()
     one, other = host.pair
     names = points_of(host.life(other))
-    for number in range(0, len(names), 1 if every_fault else 8):
+    for number in host.some(len(names), 8, every_fault):
         where = f"{number}: {names[number]}"
         host.fresh()
         if first == "the victim":
@@ -137,17 +142,17 @@ def test_beside_one_that_lives(host: Host, first: str, every_fault: bool) -> Non
         if first == "the living":
             killed_at(host.life(other), number)
         assert host.sweep().failed == () or first == "the victim", where
-        assert {host.tapper.found(entry.step).found for entry in mine.entries} == {"there"}, where
+        assert {host.found(entry.step) for entry in mine.entries} == {"there"}, where
         if first == "the living":
             host.settled(during, where)
-        closed = disarm(Journal(host.state), mine, lambda _: host.tapper)
+        closed = disarm(Journal(host.state), mine, host.tapper_of)
         assert closed.left == (), where
         host.check(before, where)
 
 
 def _opened(host: Host, case: str) -> Session:
     session = host.session(case)
-    return arm(Journal(host.state), session, tuple(host.cases[case](session.mark)), lambda _: host.tapper)
+    return arm(Journal(host.state), session, tuple(host.cases[case](session.mark)), host.tapper_of)
 
 
 def test_what_was_mirrored_or_took_the_copies_is_gone_first(host: Host, every_fault: bool) -> None:
@@ -156,7 +161,7 @@ def test_what_was_mirrored_or_took_the_copies_is_gone_first(host: Host, every_fa
         before = host.look()
         with vanishing() as (case, _):
             names = points_of(host.life(case))
-        for number in range(0, len(names), 1 if every_fault else 9):
+        for number in host.some(len(names), 9, every_fault):
             where = f"{vanishing.__name__}, {number}: {names[number]}"
             host.fresh()
             with vanishing() as (case, vanish):

@@ -126,7 +126,7 @@ class Victim:
         self._status: int | None = None
 
     def __enter__(self) -> Self:
-        self.name = os.read(self._pipe, 100).decode() if self._stopping else ""
+        self.name = os.read(self._pipe, 1000).decode() if self._stopping else ""
         return self
 
     def __exit__(self, *_: object) -> None:
