@@ -12,13 +12,15 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tapwright.cli.openmetrics import Endpoint, VnicCollector, parse_endpoint
+from tapwright.cli.openmetrics import DeliveryCollector, Endpoint, VnicCollector, parse_endpoint
 from tapwright.cli.watch import as_data
 from tapwright.control.watch import Reading
-from tapwright.errors import UsageError
+from tapwright.errors import CaptureError, UsageError
 from tapwright.find.live import Sample, Source, Subject, Traffic
 from tapwright.find.statistics import Rates
 from tapwright.model import Counters, Host
+from tapwright.tap.delivery import News, Outcome, Verdict
+from tapwright.tap.session import Session, State
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs/watch.md"
 DASHBOARD = Path(__file__).parents[2] / "docs/grafana/tapwright.json"
@@ -35,6 +37,19 @@ def exposition(*subjects: Subject, host: str = "hv1") -> str:
 def parsed(text: str) -> dict[tuple[str, frozenset], float]:
     families = text_string_to_metric_families(text)
     return {(s.name, frozenset(s.labels.items())): s.value for family in families for s in family.samples}
+
+
+def deliveries(*sessions: Session) -> str:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DeliveryCollector(lambda: sessions))
+    return generate_latest(registry).decode()
+
+
+def session(name: str, state: State = State.RUNNING, news: News | None = None) -> Session:
+    return Session(name, "1.1.a.b.2", "a mirror", 1.0, 60.0, 61.0, state, news=news)
+
+
+NEWS = News(1.0, (("web/eth0", Verdict(Outcome.OK, "9 copies")), ("db/eth0", Verdict(Outcome.STALE, "they stopped"))))
 
 
 def subject(source: Source = Source.DEVICE, vm: str = "web", vm_id: str = "id-1") -> Subject:
@@ -73,6 +88,23 @@ def test_from_inside_the_directions_are_the_other_way_round() -> None:
 def test_namesakes_are_different_series() -> None:
     one, two = subject(vm_id="id-1"), subject(vm_id="id-2")
     assert len(parsed(exposition(one, two))) == 2 * len(parsed(exposition(one))) - 1
+
+
+def test_each_mirror_of_an_open_session_has_one_outcome() -> None:
+    found = parsed(deliveries(session("aaaa", news=NEWS), session("bbbb"), session("cccc", State.CLOSED, NEWS)))
+    states = [dict(labels) for (name, labels), value in found.items() if name == "tapwright_mirror_delivery" and value]
+    told = [(labels["session"], labels["vnic"], labels["tapwright_mirror_delivery"]) for labels in states]
+    assert sorted(told) == [("aaaa", "db/eth0", "stale"), ("aaaa", "web/eth0", "ok")]
+    assert found["tapwright_mirror_delivery_age_seconds", frozenset({("session", "aaaa")})] > 1e6
+
+
+def test_without_a_journal_the_rest_is_still_exposed() -> None:
+    def unreadable() -> tuple[Session, ...]:
+        raise CaptureError("the journal cannot be used")
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(DeliveryCollector(unreadable))
+    assert parsed(generate_latest(registry).decode()) == {}
 
 
 def test_a_host_without_vms_is_still_valid() -> None:
@@ -138,7 +170,9 @@ def test_the_dashboard_can_be_imported() -> None:
 
 
 def test_the_documentation_names_every_metric() -> None:
-    exposed = {name for name, _ in parsed(exposition(subject()))}
+    exposed = {
+        name for text in (exposition(subject()), deliveries(session("aaaa", news=NEWS))) for name, _ in parsed(text)
+    }
     assert set(re.findall(r"tapwright_\w+", DOCUMENTATION.read_text())) == exposed
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def test_one_that_is_open_is_listed_and_stopped_by_the_beginning_of_its_id(lab: 
         assert 0 < told["lease_left"] <= 60
         assert {step["progress"] for step in told["steps"]} == {"done"}
         table = tapwright("sessions", env=env).out.splitlines()
-        assert table[0].split() == ["ID", "WHAT", "STATE", "OWNER", "AGE", "LEASE", "LEFT", "STEPS"]
+        assert table[0].split() == ["ID", "WHAT", "STATE", "OWNER", "DELIVERY", "AGE", "LEASE", "LEFT", "STEPS"]
         assert f"{running.pid} alive" in table[1]
         stopped = tapwright("stop", session[:5], env=env)
         assert stopped.code == 0, stopped.err
@@ -64,6 +65,26 @@ def test_one_that_is_open_is_listed_and_stopped_by_the_beginning_of_its_id(lab: 
         out, err = running.communicate(timeout=60)
         assert running.returncode == 0, err
         assert json.loads(out.splitlines()[-1])["event"] == "closed"
+    assert mirrors(lab) == ""
+
+
+def test_whether_it_delivers_is_told_with_how_long_ago_that_was_known(lab: Lab, env: Mapping[str, str]) -> None:
+    with mirror(env) as (running, session):
+        deadline = time.monotonic() + 60
+        while not (told := tapwright("sessions", "--json", env=env).data[0])["delivery"]:
+            assert time.monotonic() < deadline
+            assert told["delivery_age"] is None
+        while (told := tapwright("sessions", "--json", env=env).data[0])["delivery"][0]["outcome"] != "ok":
+            assert time.monotonic() < deadline
+        assert told["delivery_age"] < 60
+        (delivery,) = told["delivery"]
+        assert (delivery["vnic"], delivery["outcome"]) == ("web/eth0", "ok")
+        _, line = tapwright("sessions", env=env).out.splitlines()
+        assert re.search(r"alive  +ok 0:\d\d ago  ", line), line
+        running.kill()
+        running.wait()
+        assert " ok 0:" in tapwright("sessions", env=env).out, "its last word, and older by now"
+        assert tapwright("stop", session, env=env).code == 0
     assert mirrors(lab) == ""
 
 

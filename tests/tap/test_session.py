@@ -37,7 +37,7 @@ def test_it_is_pure() -> None:
     tree = ast.parse(Path(room.__file__).read_text())
     imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     imported |= {name.name for n in ast.walk(tree) if isinstance(n, ast.Import) for name in n.names}
-    assert imported == {"__future__", "dataclasses", "enum", "tapwright.plan.steps"}
+    assert imported == {"__future__", "dataclasses", "enum", "tapwright.plan.steps", "tapwright.tap.delivery"}
 
 
 def test_the_way_of_a_life() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from socketserver import TCPServer, ThreadingMixIn
@@ -13,12 +14,14 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, StateSetMetricFamily
 from prometheus_client.registry import Collector
 
 from tapwright.control.watch import Reading
 from tapwright.errors import TapwrightError, UsageError
 from tapwright.find.live import Sample, totals
+from tapwright.tap.delivery import Outcome
+from tapwright.tap.session import Session, State
 
 LABELS = ("host", "vm", "vm_id", "nic", "switch", "port", "source")
 """Of every counter; `source` is who counted: device, switch or guest."""
@@ -77,6 +80,34 @@ def _labels(reading: Reading, sample: Sample) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+class DeliveryCollector(Collector):
+    """Reads what the owners of open sessions said last of their mirrors, whenever it is asked for that."""
+
+    def __init__(self, read: Callable[[], Sequence[Session]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """Metrics of this moment; none where the journal cannot be read."""
+        try:
+            running = [session for session in self._read() if session.state is not State.CLOSED]
+        except TapwrightError:
+            return
+        outcome = StateSetMetricFamily(
+            "tapwright_mirror_delivery", "Whether the copies of a mirror arrive.", labels=("session", "vnic")
+        )
+        age = GaugeMetricFamily(
+            "tapwright_mirror_delivery_age_seconds", "How long ago that was known.", labels=("session",)
+        )
+        for session in running:
+            mirrors = session.news.mirrors if session.news else ()
+            for vnic, verdict in mirrors:
+                outcome.add_metric((session.id, vnic), {str(each): each is verdict.outcome for each in Outcome})
+            if session.news:
+                age.add_metric((session.id,), max(0.0, time.time() - session.news.time))
+        yield outcome
+        yield age
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where to listen."""
@@ -131,10 +162,13 @@ class _Handler(WSGIRequestHandler):
 class Exporter:
     """Serves the counters until the `with` block ends."""
 
-    def __init__(self, endpoint: Endpoint, read: Callable[[], Reading]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, read: Callable[[], Reading], sessions: Callable[[], Sequence[Session]] = lambda: ()
+    ) -> None:
         """Raises TapwrightError when the address cannot be listened on."""
         registry = CollectorRegistry(auto_describe=False)
         registry.register(VnicCollector(read))
+        registry.register(DeliveryCollector(sessions))
         kind = _Server6 if ":" in endpoint.address else _Server
         try:
             self._server = kind((endpoint.address, endpoint.port), _Handler)

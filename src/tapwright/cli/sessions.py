@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,17 @@ from tapwright.units import format_duration
 
 if TYPE_CHECKING:
     from tapwright.control.sessions import Sessions
+    from tapwright.tap.delivery import News
     from tapwright.tap.session import Fate, Session
     from tapwright.tap.sweep import Swept
 
-_HEADER = ("ID", "WHAT", "STATE", "OWNER", "AGE", "LEASE LEFT", "STEPS")
+_HEADER = ("ID", "WHAT", "STATE", "OWNER", "DELIVERY", "AGE", "LEASE LEFT", "STEPS")
 _LONGEST = 60
 """Columns of what a session is; a mirror may be of very many VMs."""
 _DISPENSABLE = ("STEPS", "AGE", "LEASE LEFT")
+_ELASTIC = ("WHAT", "DELIVERY")
+_TOLD = 4
+"""Mirrors of one session of which it is told what is wrong with them."""
 
 _LIST = """\b
 Examples:
@@ -32,7 +37,8 @@ Examples:
   tapwright sessions --all --json | jq '.[] | select(.kept != [])'
 
 OWNER is the process that keeps a session. Where it is dead, any tapwright undoes the
-session once its lease is over; `tapwright sweep` does nothing else."""
+session once its lease is over; `tapwright sweep` does nothing else. DELIVERY is whether
+the copies arrive (docs/delivery.md), as the owner found it so long ago."""
 
 _STOP = """\b
 Examples:
@@ -82,9 +88,9 @@ def sessions(everything: bool, as_json: bool) -> None:
     elif found:
         width = shutil.get_terminal_size().columns if is_terminal() else None
         rows = [[printable(cell) for cell in _cells(session, fate, now)] for session, fate in found]
-        click.echo("\n".join(render(_HEADER, rows, width, _DISPENSABLE)))
+        click.echo("\n".join(render(_HEADER, rows, width, _DISPENSABLE, _ELASTIC)))
         for session, _ in found:
-            for text in _remarks(session):
+            for text in (*_remarks(session), *(_doubts(session) if session.state is not State.CLOSED else ())):
                 warn(text)
     else:
         warn("no session is open" + ("" if everything else "; `tapwright sessions --all` lists closed ones"))
@@ -104,6 +110,8 @@ def as_data(session: Session, fate: Fate, now: float) -> dict[str, Any]:
         "lease": session.lease,
         "lease_left": round(max(0.0, session.expires - now), 3),
         "stop_asked": session.stop_asked,
+        "delivery": _delivery(session.news),
+        "delivery_age": _age(session.news, now) if session.news else None,
         "steps": [
             {
                 "provider": entry.step.do.provider,
@@ -127,9 +135,43 @@ def _cells(session: Session, fate: Fate, now: float) -> Iterator[str]:
     yield shortened(printable(session.what), _LONGEST)
     yield session.state
     yield f"{owner.pid(session.owner) or '?'}" + (f" {fate}" if open_ else "")
+    yield _told(session.news, now) if session.news else "not known yet" if open_ else ""
     yield format_duration(max(0.0, now - session.created))
     yield format_duration(max(0.0, session.expires - now)) if open_ else ""
     yield f"{done} of {len(session.entries)}" if open_ else ""
+
+
+def _delivery(news: News | None) -> list[dict[str, str]]:
+    return [
+        {"vnic": name, "outcome": verdict.outcome, "reason": verdict.reason}
+        for name, verdict in (news.mirrors if news else ())
+    ]
+
+
+def _age(news: News, now: float) -> float:
+    return round(max(0.0, now - news.time), 3)
+
+
+def _told(news: News, now: float) -> str:
+    """All outcomes with how many mirrors have them, what is wrong first: ``1 stale, 2 ok 0:07 ago``."""
+    from tapwright.tap.delivery import GOOD
+
+    counts = Counter(verdict.outcome for _, verdict in news.mirrors)
+    words = sorted(counts, key=lambda outcome: (outcome in GOOD, outcome))
+    shown = words if len(words) < 2 else [f"{counts[word]} {word}" for word in words]
+    return f"{', '.join(shown)} {format_duration(_age(news, now))} ago"
+
+
+def _doubts(session: Session) -> Iterator[str]:
+    """What its owner says of mirrors that are not known to deliver."""
+    from tapwright.tap.delivery import Outcome
+
+    certain = (Outcome.OK, Outcome.IDLE)
+    doubted = [(n, v) for n, v in (session.news.mirrors if session.news else ()) if v.outcome not in certain]
+    for name, verdict in doubted[:_TOLD]:
+        yield f"session {session.id}: {name}: delivery {verdict.outcome}: {verdict.reason}"
+    if len(doubted) > _TOLD:
+        yield f"session {session.id}: and {len(doubted) - _TOLD} more mirrors"
 
 
 def _remarks(session: Session) -> Iterator[str]:

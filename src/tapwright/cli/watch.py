@@ -22,6 +22,7 @@ from tapwright.signals import handled
 
 if TYPE_CHECKING:
     from tapwright.control.watch import Reading, Watcher
+    from tapwright.tap.session import Session
 
 _SHORTEST = 0.1
 
@@ -103,8 +104,12 @@ def _exporter(where: str | None, watcher: Watcher) -> Iterator[str]:
         yield ""
         return
     from tapwright.cli.openmetrics import Exporter, parse_endpoint
+    from tapwright.control.sessions import Sessions
 
-    with Exporter(parse_endpoint(where), watcher.read) as exporter:
+    def sessions() -> tuple[Session, ...]:
+        return tuple(session for session, _ in Sessions().all())
+
+    with Exporter(parse_endpoint(where), watcher.read, sessions) as exporter:
         url = exporter.endpoint.url
         if not is_terminal():
             click.echo(f"tapwright: serving {url}", err=True)

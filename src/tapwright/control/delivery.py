@@ -17,12 +17,13 @@ from tapwright.plan.counts import Counts
 from tapwright.plan.points import PointKind
 from tapwright.plan.steps import Found
 from tapwright.providers.base import Meter
-from tapwright.tap.delivery import Asked, Outcome, Reading, Verdict, judge, kept
+from tapwright.tap.delivery import Asked, News, Outcome, Reading, Verdict, judge, kept
 
 _CURABLE = frozenset({Outcome.STALE, Outcome.ONE_WAY, Outcome.NONE})
 _SHARE = 0.1
 """Of the time that goes into looking, at most."""
 _UNSEEN = Verdict(Outcome.UNKNOWN, "not looked at yet")
+_UNCOUNTED = Verdict(Outcome.UNKNOWN, "its provider counts nothing")
 _INSPECTED_EVERY = 5.0
 """Seconds between two looks at whether the mirror is still as it was made."""
 
@@ -67,6 +68,8 @@ class Deliveries:
     _watched: list[_Watched] = field(default_factory=list)
     _clock: Callable[[], float] = time.monotonic
     _due: float = float("-inf")
+    _looked: float = 0.0
+    """Of the last look, in seconds since 1970."""
 
     @classmethod
     def of(
@@ -99,7 +102,13 @@ class Deliveries:
         for watched in self._watched:
             self._look(watched, (received or {}).get(watched.opened))
         self._due = start + (self._clock() - start) / _SHARE
+        self._looked = time.time()
         return self.latest
+
+    def news(self, names: Mapping[Opened, str]) -> News:
+        """As of the last look, of the mirrors with these names, for whoever lists the session."""
+        found = {delivery.opened: delivery.verdict for delivery in self.latest}
+        return News(self._looked, tuple((name, found.get(opened, _UNCOUNTED)) for opened, name in names.items()))
 
     @property
     def latest(self) -> tuple[Delivery, ...]:

@@ -147,11 +147,13 @@ class Mirroring:
         start = time.monotonic()
         ended = False
         deliveries = self._deliveries()
+        names = dict(zip(self.running.mirrors, (chosen.name for chosen in self.prepared.chosen), strict=True))
         while True:
             looked = time.monotonic()
             counts = self.prepared.sessions.counts(self.running)
             pause = max(interval, _SHARE * (time.monotonic() - looked))
             proof = deliveries.look()
+            self.running.news = deliveries.news(names)
             reading = Reading(self.running.session, time.monotonic() - start, counts, proof)
             for watch in self.watchers:
                 watch(reading)

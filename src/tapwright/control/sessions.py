@@ -23,6 +23,7 @@ from tapwright.providers.base import Meter, Provider, Tapper
 from tapwright.signals import handled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, left
+from tapwright.tap.delivery import News
 from tapwright.tap.folder import state_folder
 from tapwright.tap.journal import Journal
 from tapwright.tap.lease import kept
@@ -68,6 +69,8 @@ class Running:
     """Set once somebody asked for its end: `stop`, a signal, or another tapwright that thought us dead."""
     ends: float
     """When its time is over, on the monotonic clock; infinite without a limit."""
+    news: News | None = None
+    """Whether its mirrors deliver, for others to read."""
 
     def wait(self, seconds: float = float("inf")) -> bool:
         """Wait for its end, `seconds` at most; whether it should end now."""
@@ -170,7 +173,7 @@ class Sessions:
             running.session = arm(self._journal, session, steps, self._tapper)
             running.ends = time.monotonic() + (seconds or float("inf"))
             try:
-                with kept(self._journal, running.session, running.stopped):
+                with kept(self._journal, running.session, running.stopped, lambda: running.news):
                     yield running
             finally:
                 running.session = disarm(self._journal, running.session, self._tapper)

@@ -86,13 +86,14 @@ def opened(choices: Sequence[Choice], config: Config, known: Sequence[Provider])
 
 def prove(capture: Capture, found: Tapped, sources: Sequence[Source]) -> None:
     """Have it judged while `capture` runs whether the mirrors of `found`, read by `sources`, deliver."""
-    deliveries = found.deliveries
-    if deliveries is None:
+    deliveries, running = found.deliveries, found.running
+    if deliveries is None or running is None:
         return
     from tapwright.control.delivery import Received
 
     of = {id(source): opened for source, opened in zip(sources, found.opened, strict=True) if opened}
     names = {of[id(source)]: source.name for source in capture.sources if id(source) in of}
+    whose = {o: f"{c.vm.name}/{c.vnic.name}" for o, c in zip(found.opened, found.choices, strict=True) if o in names}
 
     def look(stats: EngineStats) -> tuple[tuple[str, Delivery], ...]:
         arrived = {
@@ -100,7 +101,9 @@ def prove(capture: Capture, found: Tapped, sources: Sequence[Source]) -> None:
             for source, counted in zip(capture.sources, stats.sources, strict=False)
             if id(source) in of and counted.port_packets is not None
         }
-        return tuple((names[each.opened], each) for each in deliveries.look(arrived) if each.opened in names)
+        looked = deliveries.look(arrived)
+        running.news = deliveries.news(whose)
+        return tuple((names[each.opened], each) for each in looked if each.opened in names)
 
     capture.prove(look)
 

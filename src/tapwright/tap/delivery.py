@@ -69,6 +69,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class News:
+    """What the owner of a session knew last of its mirrors, for others to read."""
+
+    time: float
+    """Of the look, in seconds since 1970."""
+    mirrors: tuple[tuple[str, Verdict], ...]
+    """Of each vNIC (``VM/nic``)."""
+
+    def turned(self, before: News | None) -> bool:
+        """Whether the outcome of any mirror is another one than `before`."""
+        return before is None or self._outcomes != before._outcomes
+
+    @property
+    def _outcomes(self) -> list[tuple[str, Outcome]]:
+        return [(name, verdict.outcome) for name, verdict in self.mirrors]
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What was counted at one moment."""
 

@@ -20,6 +20,7 @@ import msgspec
 from tapwright.errors import CaptureError
 from tapwright.plan.steps import Operation, Step
 from tapwright.tap import folder as places
+from tapwright.tap.delivery import News
 from tapwright.tap.session import Entry, Progress, Session, State
 
 VERSION = 1
@@ -34,7 +35,8 @@ _TABLES = (
     """CREATE TABLE IF NOT EXISTS steps (
         session TEXT NOT NULL, number INTEGER NOT NULL, "do" TEXT NOT NULL, undo TEXT NOT NULL, why TEXT NOT NULL,
         state TEXT NOT NULL, error TEXT NOT NULL DEFAULT '', PRIMARY KEY (session, number))""",
-    f"PRAGMA user_version = {VERSION}",
+    # Beside what has to be undone: nothing depends on it, and an older tapwright knows nothing of it.
+    "CREATE TABLE IF NOT EXISTS news (session TEXT PRIMARY KEY, news TEXT NOT NULL)",
 )
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -96,11 +98,17 @@ class Journal:
         with self._writing() as db:
             db.execute("UPDATE sessions SET state = ? WHERE id = ?", (session.state, session.id))
 
-    def renew(self, session: str, expires: float) -> Seen | None:
-        """Write the new end of the lease; None when the journal knows nothing of it.  Raises CaptureError."""
+    def renew(self, session: str, expires: float, news: News | None = None) -> Seen | None:
+        """Write the new end of the lease and the `news`; None when the journal knows nothing of it.
+
+        Raises CaptureError.
+        """
         with self._writing() as db:
             db.execute("UPDATE sessions SET expires = ? WHERE id = ?", (expires, session))
-            return _seen(db, session)
+            seen = _seen(db, session)
+            if seen and news:
+                db.execute("INSERT OR REPLACE INTO news VALUES (?, ?)", (session, msgspec.json.encode(news).decode()))
+            return seen
 
     def peek(self, session: str) -> Seen | None:
         """The same without writing.  Raises CaptureError."""
@@ -119,6 +127,8 @@ class Journal:
             with self._writing() as db:
                 for table, column in (("steps", "session"), ("sessions", "id")):
                     db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(s,) for s in old])  # noqa: S608
+                if _has_news(db):  # an older tapwright, which knows nothing of it, may have forgotten others
+                    db.execute("DELETE FROM news WHERE session NOT IN (SELECT id FROM sessions)")
 
     def sessions(self) -> tuple[Session, ...]:
         """All of them, closed ones too, the oldest first.  Raises CaptureError."""
@@ -180,9 +190,10 @@ class Journal:
         except OSError as error:
             raise CaptureError(f"cannot create {self.path}: {error.strerror}", _HINT) from None
         with self._writing() as db:
+            for statement in _TABLES:
+                db.execute(statement)
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES:
-                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -256,10 +267,29 @@ def _sessions(db: sqlite3.Connection) -> tuple[Session, ...]:
     ):
         entries.setdefault(session, []).append(Entry(Step(_decode(do), _decode(undo), why), Progress(state), error))
     rows = db.execute("SELECT id, owner, what, created, lease, expires, state, stop_asked FROM sessions ORDER BY rowid")
+    news = _news(db)
     return tuple(
-        Session(key, who, what, created, lease, expires, State(state), tuple(entries.get(key, ())), bool(asked))
+        Session(
+            key, who, what, created, lease, expires, State(state), tuple(entries.get(key, ())), bool(asked),
+            news.get(key),
+        )
         for key, who, what, created, lease, expires, state, asked in rows
-    )
+    )  # fmt: skip
+
+
+def _news(db: sqlite3.Connection) -> dict[str, News]:
+    """What is known of deliveries; nothing in it is a reason to doubt the journal."""
+    found: dict[str, News] = {}
+    rows = db.execute("SELECT CAST(session AS BLOB), CAST(news AS BLOB) FROM news") if _has_news(db) else ()
+    for session, news in rows:
+        with suppress(ValueError, TypeError, AttributeError, RecursionError):
+            found[session.decode()] = msgspec.json.decode(news, type=News)
+    return found
+
+
+def _has_news(db: sqlite3.Connection) -> bool:
+    """Not in a journal that an older tapwright made."""
+    return db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'news'").fetchone() is not None
 
 
 def _encode(operation: Operation) -> str:

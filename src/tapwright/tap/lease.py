@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from tapwright.errors import TapwrightError
+from tapwright.errors import CaptureError, TapwrightError
+from tapwright.tap.delivery import News
 from tapwright.tap.journal import Journal, Seen
 from tapwright.tap.session import Session, State
 
@@ -16,13 +17,22 @@ _POLL = 0.5
 """Seconds between two looks whether somebody asked us to stop."""
 _RENEWALS = 4
 """So many renewals in the time of one lease."""
+_LONGEST = 15.0
+"""Seconds between two renewals at most, however long the lease: news goes with them."""
+_SHORTEST = 2.0
+"""Seconds between two renewals at least, however often the news changes."""
+
+NewsOf = Callable[[], News | None]
 
 
 @contextmanager
-def kept(journal: Journal, session: Session, stop: threading.Event) -> Iterator[None]:
-    """While this holds, a running session's lease is renewed; `stop` is set once somebody asked for its end."""
+def kept(journal: Journal, session: Session, stop: threading.Event, news: NewsOf = lambda: None) -> Iterator[None]:
+    """While this holds, a running session's lease is renewed; `stop` is set once somebody asked for its end.
+
+    What `news` says of its mirrors goes into the journal with the lease, and sooner where an outcome changed.
+    """
     ended = threading.Event()
-    thread = threading.Thread(target=_keep, args=(journal, session, stop, ended), name="lease", daemon=True)
+    thread = threading.Thread(target=_keep, args=(journal, session, stop, news, ended), name="lease", daemon=True)
     thread.start()
     try:
         yield
@@ -31,14 +41,16 @@ def kept(journal: Journal, session: Session, stop: threading.Event) -> Iterator[
         thread.join()
 
 
-def _keep(journal: Journal, session: Session, stop: threading.Event, ended: threading.Event) -> None:
-    due = time.monotonic() + session.lease / _RENEWALS
-    while not ended.wait(min(_POLL, session.lease / _RENEWALS)):
-        renewing = time.monotonic() >= due
+def _keep(journal: Journal, session: Session, stop: threading.Event, news: NewsOf, ended: threading.Event) -> None:
+    pause = min(session.lease / _RENEWALS, _LONGEST)
+    renewed, told = time.monotonic(), None
+    while not ended.wait(min(_POLL, pause)):
+        latest, passed = news(), time.monotonic() - renewed
+        renewing = passed >= pause or (passed >= _SHORTEST and latest is not None and latest.turned(told))
         if renewing:
-            due = time.monotonic() + session.lease / _RENEWALS
+            renewed, told = time.monotonic(), latest
         try:
-            seen = _look(journal, session, renewing=renewing)
+            seen = _look(journal, session, latest, renewing=renewing)
         except TapwrightError as error:  # a living owner keeps its mirror even where the disk is full
             if error.line not in journal.notes:
                 journal.notes.append(error.line)
@@ -47,8 +59,17 @@ def _keep(journal: Journal, session: Session, stop: threading.Event, ended: thre
             stop.set()
 
 
-def _look(journal: Journal, session: Session, *, renewing: bool) -> Seen | None:
-    seen = journal.renew(session.id, time.time() + session.lease) if renewing else journal.peek(session.id)
+def _look(journal: Journal, session: Session, news: News | None, *, renewing: bool) -> Seen | None:
+    seen = _renewed(journal, session, news) if renewing else journal.peek(session.id)
     if seen is None:  # the journal was lost: what it knew of us, we know
         journal.add(replace(session, expires=time.time() + session.lease))
     return seen
+
+
+def _renewed(journal: Journal, session: Session, news: News | None) -> Seen | None:
+    """The lease matters more than the news: where there is no room for both, it is renewed alone."""
+    expires = time.time() + session.lease
+    if news is not None:
+        with suppress(CaptureError):
+            return journal.renew(session.id, expires, news)
+    return journal.renew(session.id, expires)

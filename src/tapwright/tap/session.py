@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from tapwright.plan.steps import Finding, Found, Mark, Step
+from tapwright.tap.delivery import News
 
 LEASE = 60.0
 """Seconds that a session stays without being renewed."""
@@ -97,6 +98,8 @@ class Session:
     state: State = State.PLANNED
     entries: tuple[Entry, ...] = ()
     stop_asked: bool = False
+    news: News | None = None
+    """Whether its mirrors deliver, as its owner said last; None where it did not say yet."""
 
     @property
     def mark(self) -> Mark:
