@@ -153,13 +153,13 @@ def _age(news: News, now: float) -> float:
 
 
 def _told(news: News, now: float) -> str:
-    """All outcomes with how many mirrors have them, what is wrong first: ``1 stale, 2 ok 0:07 ago``."""
-    from tapwright.tap.delivery import GOOD
+    """What is worst, and of how many mirrors where not of all: ``1 of 3 stale 0:07 ago``."""
+    from tapwright.tap.delivery import GOOD, Outcome
 
     counts = Counter(verdict.outcome for _, verdict in news.mirrors)
-    words = sorted(counts, key=lambda outcome: (outcome in GOOD, outcome))
-    shown = words if len(words) < 2 else [f"{counts[word]} {word}" for word in words]
-    return f"{', '.join(shown)} {format_duration(_age(news, now))} ago"
+    worst = min(counts, key=lambda outcome: (outcome in GOOD, outcome is Outcome.OK, outcome), default=Outcome.UNKNOWN)
+    share = f"{counts[worst]} of {counts.total()} " if len(counts) > 1 else ""
+    return f"{share}{worst} {format_duration(_age(news, now))} ago"
 
 
 def _doubts(session: Session) -> Iterator[str]:
