@@ -10,13 +10,16 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from tapwright.errors import FilterError, NotFound
 from tapwright.filter.expression import Kind, Token
 from tapwright.filter.words import CONNECTIVES, KEYWORDS, is_address
-from tapwright.model import Vnic
 
-Resolve = Callable[[str], Sequence[Vnic]]
+if TYPE_CHECKING:
+    from tapwright.model import Vnic
+
+Resolve: TypeAlias = "Callable[[str], Sequence[Vnic]]"
 """Finds the vNICs that a name stands for.  Raises NotFound (or its kind, Ambiguous)."""
 
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tapwright.filter import compile_filter
-from tapwright.filter.inner import on_raw_ip
 from tapwright.filter.libpcap import PcapError, compile_on, library
 from tapwright.filter.program import MAX_SNAPLEN
+from tapwright.filter.raw_ip import on_raw_ip
 from tapwright.read.links import COMPILED, ETHERNET, RAW_IP
 
 Programs = Sequence[tuple[int, bytes]]

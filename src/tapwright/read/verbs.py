@@ -1,4 +1,4 @@
-"""The offline verbs: each starts a `Job`."""
+"""The offline verbs: each starts a `Job`, and imports its report while the native thread is at work."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from tapwright import _core
 from tapwright.read.job import Job
-from tapwright.read.report import Decapped, Filtered, Info, Sliced, Split
 from tapwright.read.request import Part, Request, Unwrap
 
 if TYPE_CHECKING:  # filters are compiled only where one is given
     from tapwright.read.programs import Programs
+    from tapwright.read.report import Decapped, Filtered, Info, Sliced, Split
 
 RawIp = Literal["raw", "ethernet"]
 """What a packet without a link layer becomes: raw IP, or Ethernet with addresses of zeros."""
@@ -26,7 +26,10 @@ def decap(request: Request, unwrap: Unwrap | None = None, raw_ip: RawIp | None =
 
     `raw_ip` None chooses what the output can hold: pcapng keeps raw IP, pcap gets Ethernet.
     """
-    return Job(_core.decap(request, unwrap or Unwrap(), raw_ip), Decapped)
+    started = _core.decap(request, unwrap or Unwrap(), raw_ip)
+    from tapwright.read.report import Decapped
+
+    return Job(started, Decapped)
 
 
 def filter_file(
@@ -42,12 +45,18 @@ def filter_file(
     `outer` must match the packet as it was captured; `ids` are VNIs, keys or sessions of
     which the innermost tunnel that has one must have one.
     """
-    return Job(_core.filter_file(request, unwrap or Unwrap(), inner, outer, list(ids)), Filtered)
+    started = _core.filter_file(request, unwrap or Unwrap(), inner, outer, list(ids))
+    from tapwright.read.report import Filtered
+
+    return Job(started, Filtered)
 
 
 def slice_file(request: Request, part: Part) -> Job[Sliced]:
     """Write a part of a capture."""
-    return Job(_core.slice_file(request, part), Sliced)
+    started = _core.slice_file(request, part)
+    from tapwright.read.report import Sliced
+
+    return Job(started, Sliced)
 
 
 def split_file(
@@ -58,9 +67,15 @@ def split_file(
     ``{}`` in `request.output` stands for what each file is of.  What would need more than
     `most` files goes into the one called ``rest``; files of a size are as many as it takes.
     """
-    return Job(_core.split_file(request, unwrap or Unwrap(), by, amount, most), Split)
+    started = _core.split_file(request, unwrap or Unwrap(), by, amount, most)
+    from tapwright.read.report import Split
+
+    return Job(started, Split)
 
 
 def info(path: str, unwrap: Unwrap | None = None) -> Job[Info]:
     """Look at one file."""
-    return Job(_core.info(path, unwrap or Unwrap()), Info)
+    started = _core.info(path, unwrap or Unwrap())
+    from tapwright.read.report import Info
+
+    return Job(started, Info)
