@@ -16,6 +16,7 @@ from support import shark
 from support.captures import Packet, Pcap, Pcapng, Read, read, tcp_frames, vxlan
 from tapwright import read as reading
 from tapwright.errors import TapwrightError, UsageError
+from tapwright.read.verbs import RawIp
 
 TAPWRIGHT = [sys.executable, "-m", "tapwright"]
 FRAMES = tcp_frames(40)
@@ -76,7 +77,7 @@ def test_erspan_keeps_direction_and_index(tmp_path: Path) -> None:
     ("o.pcapng", "ethernet", 1, bytes(12) + b"\x08\x00"), ("o.pcap", "raw", 101, b""),
 ])  # fmt: skip
 def test_raw_ip_as_asked_or_as_the_file_can_hold_it(
-    tmp_path: Path, name: str, raw_ip: reading.verbs.RawIp | None, link: int, head: bytes
+    tmp_path: Path, name: str, raw_ip: RawIp | None, link: int, head: bytes
 ) -> None:
     ip = FRAMES[0][14:]
     gre = struct.pack("!HH", 0, 0x0800) + ip

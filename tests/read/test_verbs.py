@@ -13,6 +13,7 @@ from support.captures import Packet, Pcap, Pcapng, every_block, read, tcp_frames
 from tapwright import read as reading
 from tapwright.errors import CaptureError, FilterError, TapwrightError
 from tapwright.read.programs import programs
+from tapwright.read.verbs import By
 
 TAPWRIGHT = [sys.executable, "-m", "tapwright"]
 FRAMES = tcp_frames(60)
@@ -218,7 +219,7 @@ def parts(folder: Path) -> dict[str, int]:
 
 
 def test_split_by_tunnel_flow_time_and_size(mixed: Path, tmp_path: Path) -> None:
-    def split(by: reading.verbs.By, amount: int = 0, suffix: str = "pcapng") -> dict[str, int]:
+    def split(by: By, amount: int = 0, suffix: str = "pcapng") -> dict[str, int]:
         folder = tmp_path / by
         folder.mkdir()
         reading.split_file(request(mixed, f"{folder}/{{}}.{suffix}"), by, amount=amount).result()
