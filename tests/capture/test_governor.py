@@ -79,6 +79,46 @@ def test_one_level_at_a_time_and_time_for_it_to_show() -> None:
     assert all(later - earlier >= SETTLE for (earlier, *_), (later, *_) in pairwise(made))
 
 
+def sudden(each: Readings) -> Level | None:
+    """What is stepped to when only a shorter stretch of time gives a reason."""
+    step = decide(DEFAULT, State(), 0.0, QUIET, [each])[1]
+    return step[0] if step else None
+
+
+def test_as_much_as_the_whole_window_may_have_need_not_be_waited_for() -> None:
+    """Copying 5 Gbit/s for a fifth of a second is 1 Gbit/s over a second, whatever the rest of it brings."""
+    assert sudden(replace(BUSY, part=0.2, rate=5.1e9)) is Level.SLICED
+    assert sudden(replace(FLOOD, part=0.5, rate=25e9)) is Level.SLICED
+    assert sudden(replace(QUIET, part=0.2, rate=5.1e9, drops=501)) is Level.SLICED
+
+
+def test_a_mere_burst_is_no_reason() -> None:
+    assert sudden(replace(BUSY, part=0.2, rate=4.9e9)) is None
+    assert sudden(replace(FLOOD, part=0.5, rate=23e9)) is None
+    assert sudden(replace(QUIET, part=0.2, rate=5.1e9, drops=499)) is None
+
+
+def test_pressure_has_to_be_steep_where_it_is_read_over_a_moment() -> None:
+    assert sudden(replace(BUSY, part=0.2, rate=6e9, psi_cpu=0.3)) is None
+    assert sudden(replace(BUSY, part=0.2, rate=6e9, psi_cpu=0.4)) is Level.SLICED
+    assert sudden(replace(BUSY, part=1.0, rate=6e9, psi_cpu=0.3)) is Level.SLICED
+
+
+def test_a_moment_is_no_reason_to_step_up_or_to_hold_calm_up() -> None:
+    state, now = State(level=Level.SLICED, stepped=0.0), 1.0
+    while state.level is Level.SLICED:
+        state, _ = decide(DEFAULT, state, now, QUIET, [replace(QUIET, part=0.2, rate=4e9, psi_cpu=0.9)])
+        now += 1
+    assert (state.level, now) == (Level.FULL, CALM + 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "level"), [(1500, Level.SLICED), (286, Level.SLICED), (200, Level.HEADERS), (100, Level.SAMPLED)]
+)
+def test_a_level_that_would_cut_nothing_is_left_out(size: int, level: Level) -> None:
+    assert [to for _, to, _ in walk([replace(FLOOD, packets=FLOOD.rate / 8 / size)])] == [level]
+
+
 def test_a_full_disk_ends_it_at_once() -> None:
     made = walk([replace(QUIET, free=-1)] * 3)
     assert [level for _, level, _ in made] == [Level.STOPPED]
@@ -127,6 +167,7 @@ share = st.none() | st.floats(0, 1)
 amount = st.floats(0, 1e12)
 anything = st.builds(
     Readings,
+    part=st.floats(0.01, 1),
     packets=amount, rate=amount, whole=amount, cpu=st.floats(0, 4), disk=amount,
     free=st.none() | st.integers(-10, 10**13),
     psi_cpu=share, psi_io=share, psi_memory=share, psi_full=share, steal=share,
@@ -151,9 +192,11 @@ def test_whatever_is_read(story: list[tuple[float, Readings]], rungs: tuple[Leve
         assert state.level is level is not before
         assert before is not Level.STOPPED
         full_disk = level is Level.STOPPED and each.free is not None and each.free < 0
-        assert full_disk or abs(rungs.index(level) - rungs.index(before)) == 1
+        passed = rungs[rungs.index(before) + 1 : rungs.index(level)]
+        assert full_disk or all(each.one_in == 1 for each in passed)
         assert full_disk or now - last >= SETTLE
         if level < before:
+            assert rungs.index(before) - rungs.index(level) == 1
             assert now - last >= CALM
             assert not list(reasons(DEFAULT, each))
         elif not full_disk:

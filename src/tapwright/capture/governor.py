@@ -9,20 +9,29 @@
 `decide` takes the state and the latest readings and gives the next state and, where something changes, the decision
 with its reason in words.  It steps down one level at a time when a limit is broken, and when the host is under
 pressure *and* the capture is a considerable part of what goes on; pressure that is not ours is nothing that stepping
-down would help.  It steps up, one level at a time too, after a time of calm and where the next level is expected to
-keep well within the limits; each relapse doubles the time.  Never from `stopped`.
+down would help.  A level that would cut nothing, since the packets are that small, is left out.  It steps up, one
+level at a time too, after a time of calm and where the next level is expected to keep well within the limits; each
+relapse doubles the time.  Never from `stopped`.
+
+Readings are taken over a window of a second, and over each shorter stretch of time up to now: when a fifth of the
+window has copied as much as a limit allows for all of it, the rest cannot make that less, and need not be waited for.
+A burst that is smaller than this is no reason, however steep.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from tapwright.capture.policy import Policy, formatted
 
-SETTLE = 0.75
+SETTLE = 0.5
 """Seconds after a step before the next one: its effect must show first."""
+STEEP = 1.5
+"""So many times its limit a pressure has to be where it is read over less than the window."""
+SPARED = 0.1
+"""A level that cuts packets keeps so much less of them, as long as they are now, or it is left out."""
 CALM = 30.0
 """Seconds without a reason to step down before the first step up."""
 LONGEST_CALM = 600.0
@@ -75,6 +84,8 @@ def ladder(snaplen: int, *, cuts: bool = True) -> tuple[Level, ...]:
 class Readings:
     """What was measured over the last moments, as rates; None where this host does not tell."""
 
+    part: float = 1.0
+    """Of the window, that they were taken over."""
     packets: float = 0.0
     """Packets kept a second."""
     rate: float = 0.0
@@ -136,8 +147,13 @@ class State:
     ladder: tuple[Level, ...] = field(default=LADDER, repr=False)
 
 
-def decide(policy: Policy, state: State, now: float, readings: Readings) -> tuple[State, tuple[Level, str] | None]:
-    """The next state, and the level stepped to with the reason; None where nothing changes."""
+def decide(
+    policy: Policy, state: State, now: float, readings: Readings, sudden: Iterable[Readings] = ()
+) -> tuple[State, tuple[Level, str] | None]:
+    """The next state, and the level stepped to with the reason; None where nothing changes.
+
+    `sudden` are readings of shorter stretches of time up to now; only as reasons to step down.
+    """
     if state.level is Level.STOPPED:
         return state, None
     if policy.free and readings.free is not None and readings.free < 0:
@@ -145,17 +161,26 @@ def decide(policy: Policy, state: State, now: float, readings: Readings) -> tupl
         return replace(state, level=Level.STOPPED, stepped=now), (Level.STOPPED, reason)
     if now - state.stepped < SETTLE:
         return state, None
-    if reason := next(reasons(policy, readings), ""):
-        return _down(state, now, reason)
+    for each in (readings, *sudden):
+        if reason := next(reasons(policy, each), ""):
+            return _down(state, now, each, reason)
     return _up(policy, state, now, readings)
 
 
-def _down(state: State, now: float, reason: str) -> tuple[State, tuple[Level, str]]:
-    level = state.ladder[state.ladder.index(state.level) + 1]
+def _down(state: State, now: float, readings: Readings, reason: str) -> tuple[State, tuple[Level, str]]:
+    level = _lower(state, readings)
     patience = state.patience
     if state.calm_since is not None or state.stepped == state.rose:  # else it goes on falling
         patience = min(2 * patience, LONGEST_CALM) if now - state.rose < patience else CALM
     return replace(state, level=level, stepped=now, calm_since=None, patience=patience), (level, reason)
+
+
+def _lower(state: State, readings: Readings) -> Level:
+    """The next level that keeps less of packets as they come now."""
+    length = readings.rate / 8 / readings.packets if readings.packets else float("inf")
+    below = state.ladder[state.ladder.index(state.level) + 1 :]
+    helps = (level for level in below if level.one_in > 1 or level.most <= length * (1 - SPARED))
+    return next(helps, below[-1])
 
 
 def _up(policy: Policy, state: State, now: float, readings: Readings) -> tuple[State, tuple[Level, str] | None]:
@@ -181,18 +206,23 @@ def expected(readings: Readings, level: Level, above: Level) -> Readings:
 
 
 def reasons(policy: Policy, readings: Readings, room: float = 1.0) -> Iterator[str]:
-    """Why to step down, most certain first; with `room` below 1 the limits are as much lower."""
+    """Why to step down, most certain first; with `room` below 1 the limits are as much lower.
+
+    Readings of a part of the window are compared with what may come in all of it.
+    """
+    whole = room / min(readings.part, 1.0)
     for name, what in (("rate", "copying"), ("cpu", "the engine takes"), ("disk", "writing")):
-        limit = getattr(policy, name) * room
+        limit = getattr(policy, name) * whole
         if limit and getattr(readings, name) > limit:
             yield f"{what} {formatted(name, getattr(readings, name))} {_limit(name, policy)}"
-    causes = _causes(policy, readings, room)
+    causes = _causes(policy, readings, whole)
     if not causes:
         return
     for name, text, writes in _PRESSURES:
         read = getattr(readings, name)
         cause = causes.get("disk" if writes else "cpu")
-        if cause and read is not None and read > getattr(policy, name) * room:
+        most = getattr(policy, name) * (whole if name in _COUNTED else min(whole, room * STEEP))
+        if cause and read is not None and read > most:
             yield f"{text.format(formatted(name, read))} {_limit(name, policy)}, and {cause}"
 
 
@@ -206,6 +236,8 @@ _PRESSURES = (
     ("softnet", "the host's processors drop {} packets", False),
 )
 """(the reading, what it means, whether it is writing that causes it)"""
+_COUNTED = ("drops", "softnet")
+"""Not shares of time, which are no larger in a part of the window than in all of it."""
 
 
 def _causes(policy: Policy, readings: Readings, room: float) -> dict[str, str]:

@@ -39,13 +39,14 @@ class Sample:
     """Bytes free on the disk beyond what is to stay free."""
 
 
-def readings(before: Sample, after: Sample) -> Readings:
-    """The rates between two samples; zero or unknown where no time has passed."""
+def readings(before: Sample, after: Sample, window: float = 1.0) -> Readings:
+    """The rates between two samples; zero or unknown where no time has passed.  `window` is seconds."""
     seconds = after.time - before.time
     own = after.own.time - before.own.time
     per_own = 1 / own if own > 0 else 0.0
     io, memory = _stalled(before, after, "io"), _stalled(before, after, "memory")
     return Readings(
+        part=min(seconds / window, 1.0) or 1.0,
         packets=(after.own.packets - before.own.packets) * per_own,
         rate=(after.own.copied - before.own.copied) * 8 * per_own,
         whole=(after.own.whole - before.own.whole) * 8 * per_own,

@@ -1,7 +1,7 @@
 """The governor at work: looks at the host and at what it governs, and has it step down or up.
 
 What is governed is a `Governed`: a running capture here, a mirror elsewhere. `Governor.tick` is one look; for a
-capture a thread of its own calls it four times a second (`watch`).
+capture a thread of its own calls it ten times a second (`watch`).
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ from tapwright.capture.policy import Policy
 from tapwright.capture.readings import Own, Sample, readings
 from tapwright.capture.request import Source
 
-TICK = 0.25
-"""Seconds between two looks."""
+TICK = 0.1
+"""Seconds between two looks, or more where they take long."""
 _WINDOW = 1.0
 """Seconds that readings are taken over."""
-_LEAST = 0.45
-"""Less of the window tells nothing yet."""
+_LEAST = 0.18
+"""Less of the window tells nothing: two ticks."""
+_AFTER = 0.2
+"""Of the window, after a step: what the ring and the counters hold from before it says nothing of what it does."""
+_SHARE = 50
+"""A look may take one part in so many of the time, and so may reading the ports' counters."""
 _DROPS_EVERY = 1.0
-_DROPS_SHARE = 50
-"""Reading the ports' counters may take one part in so many of the time."""
 
 
 class Governed(Protocol):
@@ -68,6 +70,8 @@ class Governor:
         self._state = State(ladder=tuple(ladder))
         self._samples: deque[Sample] = deque()
         self._drops: tuple[float, int | None] = (float("-inf"), None)
+        self._due = float("-inf")
+        """When the next look is."""
 
     @property
     def level(self) -> Level:
@@ -82,15 +86,24 @@ class Governor:
     def tick(self) -> Decision | None:
         """Look, decide, and have it done; the decision where there was one."""
         now = time.monotonic()
+        if now < self._due:
+            return None
         self._samples.append(self._sample(now))
+        self._due = now + (time.monotonic() - now) * _SHARE
         while now - self._samples[0].time > self._window + TICK / 2:
             self._samples.popleft()
-        if now - self._samples[0].time < _LEAST * self._window:
+        if not (stretches := self._stretches()):
             return None
-        self.latest = readings(self._samples[0], self._samples[-1])
+        self.latest, *sudden = stretches
         before = self._state.level
-        self._state, step = decide(self.policy, self._state, now, self.latest)
+        self._state, step = decide(self.policy, self._state, now, self.latest, sudden)
         return self._do(before, *step) if step else None
+
+    def _stretches(self) -> list[Readings]:
+        """What was read over each stretch of time up to now that is long enough, the longest first."""
+        *earlier, last = self._samples
+        long = (each for each in earlier if last.time - each.time >= _LEAST * self._window)
+        return [readings(each, last, self._window) for each in long]
 
     def _do(self, before: Level, after: Level, reason: str) -> Decision:
         """What was read at the level before says nothing of the next one."""
@@ -98,6 +111,7 @@ class Governor:
         decision = Decision(time.time(), before, after, reason)
         self.decisions += (decision,)
         self._governed.apply(decision)
+        self._due = time.monotonic() + _AFTER * self._window
         return decision
 
     def _sample(self, now: float) -> Sample:
@@ -110,7 +124,7 @@ class Governor:
         if now >= due:
             count = self._governed.dropped()
             took = time.monotonic() - now
-            self._drops = (now + max(_DROPS_EVERY, took * _DROPS_SHARE), count)
+            self._drops = (now + max(_DROPS_EVERY, took * _SHARE), count)
         return count
 
 
