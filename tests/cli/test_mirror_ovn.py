@@ -1,7 +1,9 @@
 """Mirrors in an OVN cloud as a person types them on one of its servers, judged by what the collector gets."""
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,40 @@ def test_a_vm_of_another_server_is_mirrored_from_here(lively: Cloud, env: dict[s
         running.communicate(timeout=60)
     lively.nbctl("--wait=hv", "sync")
     assert lively.dump() == before
+
+
+def test_delivery_is_proven_where_the_port_is_and_said_not_to_be_where_it_is_not(
+    lively: Cloud, env: dict[str, str]
+) -> None:
+    before = lively.dump()
+    wanted = {"web": "ok", "cache": "idle", "db": "unknown"}
+    to = {vm: f"gre://{COLLECTOR}?key={number}" for number, vm in ((20, "web"), (30, "cache"), (40, "db"))}
+    with ExitStack() as stack:
+        every = [
+            stack.enter_context(running_command("mirror", vm, "--to", to[vm], "--by", "ovn", "--json", env=env))
+            for vm in wanted
+        ]
+        deadline = time.monotonic() + 120
+        while delivered(env) != wanted:
+            assert time.monotonic() < deadline, delivered(env)
+            time.sleep(0.5)
+        listed = tapwright("sessions", env=env)
+        assert "db/net0: delivery unknown: not provable here: another server has the logical port" in listed.err
+        for running in every:
+            running.terminate()
+        lines = [running.communicate(timeout=60)[0].splitlines() for running in every]
+        closed = [json.loads(each[-1]) for each in lines]
+        assert [(each["event"], each["delivery"][0]["outcome"]) for each in closed] == [
+            ("closed", outcome) for outcome in wanted.values()
+        ]
+    lively.nbctl("--wait=hv", "sync")
+    assert lively.dump() == before
+
+
+def delivered(env: dict[str, str]) -> dict[str, str]:
+    """What `sessions` says of each VM's mirror."""
+    found = [session["delivery"] for session in tapwright("sessions", "--json", env=env).data]
+    return {each["vnic"].partition("/")[0]: each["outcome"] for mirrors in found for each in mirrors}
 
 
 def test_killed_it_is_undone_by_the_next_one(lively: Cloud, env: dict[str, str]) -> None:

@@ -17,9 +17,11 @@ from tap.victims import Tick, WatchedJournal, killed_at, points_of
 from tapwright.adapters import ovnnb
 from tapwright.errors import ProviderError, UsageError
 from tapwright.model import Role
+from tapwright.plan.counts import Counts
 from tapwright.plan.mirrors import Direction, Mirror, parse
-from tapwright.plan.steps import Finding, Found, Mark, Operation, Step
-from tapwright.providers.base import Tapper
+from tapwright.plan.preflight import Answer, Preflight, judge
+from tapwright.plan.steps import NOBODY, Finding, Found, Mark, Operation, Step
+from tapwright.providers.base import Meter
 from tapwright.providers.ovn import Ovn
 from tapwright.providers.ovn_mirror import wanted
 from tapwright.providers.ovs import Ovs
@@ -31,6 +33,7 @@ from tapwright.tap.sweep import sweep
 
 pytestmark = pytest.mark.root
 
+UNDERLAY = 1600
 GRE, ERSPAN = f"gre://{COLLECTOR}?key=7", f"erspan2://{COLLECTOR}?session=12"
 
 
@@ -62,7 +65,7 @@ def opened(lively: Cloud, target: str = GRE, **more: object) -> Iterator[Step]:
 
 
 def test_it_keeps_the_contract_of_those_that_change_the_world() -> None:
-    assert isinstance(Ovn(), Tapper)
+    assert isinstance(Ovn(), Meter)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +98,11 @@ def test_a_vm_of_another_server(lively: Cloud) -> None:
     before = lively.dump()
     provider.perform(step.do)
     try:
-        finding = provider.found(step)
-        assert finding.found is Found.THERE
-        assert "its server is another one" in finding.detail
+        assert provider.found(step) == Finding(Found.THERE)
         assert provider.copied(step) is None
+        why = f"another server has the logical port {lively.port('db')}, and only its switch counts the copies"
+        assert provider.measured([step]) == Counts(why=why)
+        assert not provider.revalidate([step])
         assert lively.copies("gre.key") == {("db", "0x00000007"), ("web", "0x00000008")}
     finally:
         provider.perform(step.undo)
@@ -106,11 +110,31 @@ def test_a_vm_of_another_server(lively: Cloud) -> None:
     assert lively.dump() == before
 
 
-def test_copies_are_counted(lively: Cloud) -> None:
-    with opened(lively) as step:
-        provider = lively.provider()
+def test_copies_are_counted_in_each_direction(lively: Cloud) -> None:
+    before = lively.dump()
+    provider, step = lively.provider(), lively.step(GRE)
+    provider.perform(step.do)
+    try:
         lively.vsctl("s1", "wait-until", "Mirror", f"{step.do.text('name')}-out", "statistics:tx_packets>10")
         assert (provider.copied(step) or 0) > 10
+        counts = provider.measured([step])
+        assert min(counts.seen.into or 0, counts.seen.out or 0, counts.seen_bytes or 0) > 10
+        assert min(counts.copied.into or 0, counts.copied.out or 0) > 10
+        lively.nbctl("--wait=hv", "mirror-del", f"{step.do.text('name')}-in")
+        copied = provider.measured([step]).copied
+        assert (copied.into, (copied.out or 0) > 10) == (0, True), "what the switch does not have copies nothing"
+        assert provider.measured([lively.step(GRE, direction=Direction.OUT)]).copied.into is None
+    finally:
+        provider.perform(step.undo)
+    assert lively.dump() == before
+
+
+def test_a_switch_that_does_not_answer_is_no_other_server(lively: Cloud, tmp_path: Path) -> None:
+    silent = Ovn([lively.remote], [f"unix:{tmp_path}/db.sock"])
+    step = lively.step(GRE)
+    assert silent.measured([step]).why.startswith("its switch cannot be asked: ")
+    gone = replace(step, do=Operation.of("ovn", "mirror", **dict(step.do.arguments) | {"port": "no-such-port"}))
+    assert silent.measured([gone]) == Counts()
 
 
 def test_ports_of_one_session_share_a_target(lively: Cloud) -> None:
@@ -398,3 +422,82 @@ def test_an_ovn_with_mirrors_of_both_directions_needs_one() -> None:
     assert [(row.filter, row.index) for row in wanted(do, {"from-lport", "to-lport"})] == [
         ("from-lport", 7), ("to-lport", 8),
     ]  # fmt: skip
+
+
+def before(
+    lively: Cloud, target: str, vm: str = "web", servers: tuple[str, ...] = ("s1",), **more: object
+) -> Preflight:
+    """What is said of a mirror before it is opened, on these servers."""
+    mirror = Mirror(lively.point(vm), parse(target), NOBODY, **more)  # type: ignore[arg-type]
+    return judge(mirror, lively.provider(*servers).scouted(mirror))
+
+
+def told(found: Preflight) -> dict[str, tuple[Answer, str]]:
+    return {verdict.question: (verdict.answer, verdict.text) for verdict in found.verdicts}
+
+
+def test_before_it_is_opened_its_way_is_the_switchs_own(lively: Cloud) -> None:
+    found = before(lively, ERSPAN)
+    assert found.refusal is None
+    assert told(found)["way"] == (Answer.YES, "copies leave by br-phy")
+    assert told(found)["room"] == (Answer.YES, "there is room for 2 more mirrors")
+    numbers = "what the VM sends: session 12, index 18; what comes to it: session 13, index 19"
+    assert numbers in told(found)["numbers"][1]
+    assert "hexadecimal" in told(found)["numbers"][1]
+    assert told(found)["size"] == (Answer.YES, f"the vNIC's largest frames pass the MTU of {UNDERLAY}")
+    refusal = before(lively, "gre://203.0.113.9?key=7").refusal
+    assert refusal
+    assert refusal.text == "no route to the collector 203.0.113.9"
+
+
+def test_before_it_is_opened_large_frames_are_warned_of(lively: Cloud) -> None:
+    with lively.narrow("s1", 1500):
+        found = before(lively, ERSPAN)
+        assert told(found)["size"][0] is Answer.WARN
+        assert found.largest == 1500 + 14 - (14 + 20 + 8 + 8)
+        assert "they are lost" in found.beyond
+
+
+def test_before_it_is_opened_on_another_server_it_is_said_what_nobody_here_knows(lively: Cloud) -> None:
+    found = before(lively, GRE, "db")
+    assert [verdict.question for verdict in found.warnings] == ["server"]
+    assert "another server has the logical port" in found.warnings[0].text
+    assert "room" not in told(found)
+    assert told(before(lively, GRE, "db", ("s2",)))["way"] == (Answer.YES, "copies leave by br-phy"), (
+        "there it is known"
+    )
+
+
+def test_before_it_is_opened_what_ovn_would_refuse_is_refused(lively: Cloud) -> None:
+    lively.nbctl("mirror-add", "theirs", "gre", "8", "to-lport", COLLECTOR)
+    try:
+        with pytest.raises(ProviderError, match=r"mirror theirs sends to .* with number 8 already"):
+            before(lively, GRE)
+    finally:
+        lively.nbctl("mirror-del", "theirs")
+
+
+def test_before_it_is_opened_a_collector_that_stands_for_the_vm_is_a_loop(lively: Cloud) -> None:
+    lively.nbctl("lr-add", "edge", "--", "lr-nat-add", "edge", "dnat_and_snat", "172.31.0.77", "10.0.0.11")
+    try:
+        mirror = Mirror(lively.point(), parse("gre://172.31.0.77?key=7"), NOBODY)
+        facts = replace(lively.provider("s1").scouted(mirror), addresses=("10.0.0.11/24",))
+        refusal = judge(mirror, facts).refusal
+        assert refusal
+        assert "172.31.0.77 are passed on to the mirrored VM" in refusal.text
+    finally:
+        lively.nbctl("lr-del", "edge")
+
+
+def test_before_it_is_opened_a_switch_with_room_for_one_of_two_is_full(lively: Cloud) -> None:
+    port = lively.vsctl("s1", "--bare", "--columns=_uuid", "find", "Port", "name=vnet1").strip()
+    for number in range(31):
+        made = ["--id=@m", "create", "Mirror", f"name=m{number}", f"select_src_port={port}", "output_vlan=99"]
+        lively.vsctl("s1", *made, "--", "add", "Bridge", "br-int", "mirrors", "@m")
+    try:
+        assert before(lively, GRE, direction=Direction.IN).refusal is None
+        refusal = before(lively, GRE).refusal
+        assert refusal
+        assert "31 mirrors already" in refusal.text
+    finally:
+        lively.vsctl("s1", "clear", "Bridge", "br-int", "mirrors")

@@ -87,6 +87,21 @@ class Cloud:
         return {(named.get(row[0].split(",")[-1], row[0]), *row[1:]) for row in rows}
 
     @contextmanager
+    def narrow(self, server: str, mtu: int) -> Iterator[None]:
+        """While this holds so large packets leave the server at most."""
+        before = self.vsctl(server, "get", "Interface", "uplink0", "mtu").strip()
+        try:
+            self._mtu(server, str(mtu))
+            yield
+        finally:
+            self._mtu(server, before)
+            self.vsctl(server, "clear", "Interface", "uplink0", "mtu_request")
+
+    def _mtu(self, server: str, mtu: str) -> None:
+        self.vsctl(server, "set", "Interface", "uplink0", f"mtu_request={mtu}")
+        self.vsctl(server, "wait-until", "Interface", "uplink0", f"mtu={mtu}")
+
+    @contextmanager
     def without(self, node: str, daemon: str) -> Iterator[None]:
         """While this holds the daemon is killed; afterwards it runs again, as it was started before."""
         pid = pid_from_file(self.lab.folder(node) / f"{daemon}.pid")

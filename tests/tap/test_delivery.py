@@ -237,3 +237,9 @@ def test_with_counters_for_each_way_a_missing_way_is_named(into, out, until, lat
         assert "what the VM sends" in verdict.reason
     if b(until - LAG) - b(until - 2 * LAG) >= 5:
         assert not verdict.good
+
+
+def test_what_cannot_be_counted_from_here_is_said_at_once_with_the_reason() -> None:
+    elsewhere = Reading(9.0, Counts(why="another server has the port"))
+    verdict = judge([elsewhere])
+    assert (verdict.outcome, verdict.reason) == (Outcome.UNKNOWN, "not provable here: another server has the port")

@@ -51,6 +51,12 @@ class _Attached(msgspec.Struct):
     name: str
     addresses: str | Set[str]
     mirror_rules: References
+    up: bool | Set[bool]
+
+
+class _Nat(msgspec.Struct):
+    external_ip: str
+    logical_ip: str
 
 
 class _Mirror(msgspec.Struct):
@@ -85,7 +91,7 @@ class _SchemaReply(msgspec.Struct):
 
 
 _SCHEMA = msgspec.json.Decoder(_SchemaReply)
-_KNOWN = tuple(msgspec.json.Decoder(row) for row in (_Switch, _Port, _Attached, _Mirror, _OpenVSwitch))
+_KNOWN = tuple(msgspec.json.Decoder(row) for row in (_Switch, _Port, _Attached, _Mirror, _Nat, _OpenVSwitch))
 """Made at import: msgspec crashes when two threads are the first to decode into the same type."""
 
 
@@ -130,6 +136,8 @@ class AttachedPort:
     name: str
     addresses: tuple[str, ...]
     mirrors: frozenset[str]
+    up: bool = True
+    """Whether some server has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +281,12 @@ def mirroring(remote: str, ports: Sequence[Sequence[object]], mirrors: Sequence[
     return Mirroring(tuple(attached.values()), tuple(mirrored.values()))
 
 
+def behind(remote: str, address: str) -> tuple[str, ...]:
+    """The addresses of VMs that packets to `address` are translated to.  Raises PrivilegeError, ProviderError."""
+    (rows,) = _select(remote, ("NAT", _Nat, [["external_ip", "==", address], ["type", "!=", "snat"]]))
+    return tuple(row.logical_ip for row in rows)
+
+
 def _asking(table: str, kind: Any, where: Sequence[object] = ()) -> Change:
     return {"op": "select", "table": table, "where": where, "columns": list(kind.__struct_fields__)}
 
@@ -306,7 +320,8 @@ def _port(row: _Port) -> LogicalPort:
 
 
 def _attached(row: _Attached) -> AttachedPort:
-    return AttachedPort(row._uuid[1], row.name, _texts(row.addresses), frozenset(uuids(row.mirror_rules)))
+    up = next(iter(members(row.up)), False)
+    return AttachedPort(row._uuid[1], row.name, _texts(row.addresses), frozenset(uuids(row.mirror_rules)), up)
 
 
 def _mirror(row: _Mirror) -> NorthboundMirror:

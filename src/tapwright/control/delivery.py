@@ -59,6 +59,7 @@ class _Watched:
     inspected: float = float("-inf")
     changed: str = ""
     """What differs from how the mirror was made, as found last."""
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -127,7 +128,7 @@ class Deliveries:
         watched.readings = kept(watched.readings, reading)
         watched.verdict = judge(watched.readings, watched.asked)
         if watched.changed:
-            watched.verdict = _explained(watched.verdict, counts, watched.changed)
+            watched.verdict = _explained(watched, counts)
         elif watched.verdict.outcome in _CURABLE and not watched.asked.revalidated:
             self._remind(watched)
 
@@ -138,12 +139,17 @@ class Deliveries:
         watched.inspected = now
         findings = [watched.meter.found(step) for step in watched.opened.steps]
         odd = [f for f in findings if f.found in (Found.CHANGED, Found.ABSENT) or (f.found is Found.THERE and f.detail)]
+        watched.gone = any(f.found is Found.ABSENT for f in odd)
         words = {Found.ABSENT: "the mirror is gone", Found.CHANGED: "somebody changed it"}
         watched.changed = "; ".join(": ".join(filter(None, (words.get(f.found, ""), f.detail))) for f in odd)
 
     def _remind(self, watched: _Watched) -> None:
         watched.asked = replace(watched.asked, revalidated=True)
-        if watched.meter.revalidate(watched.opened.steps):
+        try:
+            reminded = watched.meter.revalidate(watched.opened.steps)
+        except TapwrightError:  # the verdict stands, and the next look says what the switch does not
+            return
+        if reminded:
             watched.revalidated = True
             # What was counted before says nothing about what it does now.
             watched.readings = watched.readings[-1:]
@@ -162,11 +168,13 @@ def _outlet(opened: Opened) -> tuple[str, ...]:
     """Where a switch's mirrors meet; a device of our own is one mirror's alone."""
     mirror = opened.mirror
     own = [step.do.text("device") for step in opened.steps]
-    return mirror.point.provider, mirror.point.switch, mirror.target.text, *own
+    # A controller's mirror is not one switch's.
+    switch = "" if mirror.point.elsewhere else mirror.point.switch
+    return mirror.point.provider, switch, mirror.target.text, *own
 
 
-def _explained(verdict: Verdict, counts: Counts, changed: str) -> Verdict:
+def _explained(watched: _Watched, counts: Counts) -> Verdict:
     """With what differs; a switch may go on copying by flows that it computed before."""
-    if not counts.copies:
-        return Verdict(Outcome.NONE, changed)
-    return replace(verdict, reason=f"{verdict.reason}; {changed}")
+    if not counts.copies and (watched.gone or not counts.why):
+        return Verdict(Outcome.NONE, watched.changed)
+    return replace(watched.verdict, reason=f"{watched.verdict.reason}; {watched.changed}")

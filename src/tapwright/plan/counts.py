@@ -28,6 +28,8 @@ class Counts:
     """Copies that could not be handed on: the target refused them, or the tunnel had errors."""
     lag: float = 1.0
     """Seconds that one of these numbers may be behind another at most."""
+    why: str = ""
+    """Why nothing can be counted from here, where that is so."""
 
     @property
     def copies(self) -> int | None:

@@ -85,6 +85,16 @@ class Facts:
     """Largest MTU that the device or vNIC takes which gets the copies."""
     mirrors: int | None = None
     """Mirrors that the bridge has, where there is a limit to them."""
+    more: int = 1
+    """How many this one adds."""
+    devices: tuple[str, ...] = ()
+    """What the mirrored port is called on its server, where the point has another name."""
+    behind: tuple[str, ...] = ()
+    """Addresses that packets to the collector's are translated to on their way."""
+    numbers: str = ""
+    """With what numbers the copies come, where these are not simply those that were asked for."""
+    unseen: str = ""
+    """Why the rest cannot be known here, nor whether copies arrive."""
     too_large: TooLarge = TooLarge.UNKNOWN
     vlan: Vlan | None = None
     """Of ``rspan:``."""
@@ -141,8 +151,10 @@ def judge(mirror: Mirror, facts: Facts) -> Preflight:
 
 def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
     target = mirror.target
+    if facts.unseen:
+        yield _unseen(facts.unseen)
     if facts.mirrors is not None:
-        yield _room(facts.mirrors)
+        yield _room(facts.mirrors, facts.more)
     yield _no_loop(mirror, facts)
     if target.tunnel:
         yield _reachable(target, facts)
@@ -151,35 +163,52 @@ def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
         yield _taken(mirror, facts)
     if facts.vlan is not None:
         yield _carried(target, facts.vlan)
+    if facts.numbers:
+        yield Verdict("numbers", Answer.YES, f"numbers of the copies: {facts.numbers}")
 
 
-def _room(mirrors: int) -> Verdict:
-    if full := room(mirrors):
+def _unseen(why: str) -> Verdict:
+    return Verdict(
+        "server", Answer.WARN, f"whether copies fit their way and arrive is not provable here: {why}",
+        "run tapwright on the VM's server, or see them arrive: tapwright collect",
+    )  # fmt: skip
+
+
+def _room(mirrors: int, more: int) -> Verdict:
+    if full := room(mirrors, more):
         return Verdict("room", Answer.REFUSE, full, "see them: ovs-vsctl list Mirror")
-    return Verdict("room", Answer.YES, "there is room for one more mirror")
+    return Verdict(
+        "room", Answer.YES, f"there is room for {'one more mirror' if more == 1 else f'{more} more mirrors'}"
+    )
 
 
-def room(mirrors: int) -> str:
-    """Why a bridge that has so many mirrors takes no more, "" where it does."""
-    if mirrors < MOST_MIRRORS:
+def room(mirrors: int, more: int = 1) -> str:
+    """Why a bridge that has so many mirrors does not take `more`, "" where it does."""
+    if mirrors + more <= MOST_MIRRORS:
         return ""
     return f"it has {mirrors} mirrors already, and Open vSwitch serves {MOST_MIRRORS} a bridge at most"
 
 
 def _no_loop(mirror: Mirror, facts: Facts) -> Verdict:
     way = (facts.way.device, facts.way.gateway) if facts.way else ()
-    if why := loop(mirror, facts.addresses, way):
+    if why := loop(mirror, facts.addresses, way, facts.devices, facts.behind):
         return Verdict("loop", Answer.REFUSE, f"this mirror would be a loop: {why}", "choose another target")
     return Verdict("loop", Answer.YES, "copies do not pass the mirrored port again")
 
 
-def loop(mirror: Mirror, addresses: Collection[str] = (), way: Collection[str] = ()) -> str:
+def loop(
+    mirror: Mirror,
+    addresses: Collection[str] = (),
+    way: Collection[str] = (),
+    devices: Collection[str] = (),
+    behind: Collection[str] = (),
+) -> str:
     """Why copies would be copied again, "" where they would not.
 
-    `addresses` are the mirrored vNIC's own; `way` names the switch ports, devices and routers
-    through which the target is reached.
+    `addresses` are the mirrored vNIC's own, and `devices` further names of its port; `way` names the switch
+    ports, devices and routers through which the target is reached, `behind` whom its address stands for.
     """
-    mirrored = {mirror.point.port, mirror.point.device_name} - {""}
+    mirrored = {mirror.point.port, mirror.point.device_name, *devices} - {""}
     if mirrored & {mirror.place.port, mirror.place.device_name}:
         return f"the copies of {mirror.point.port} would go into {mirror.point.port} itself"
     if mirror.place.device and mirror.place.device == mirror.point.device:
@@ -187,6 +216,10 @@ def loop(mirror: Mirror, addresses: Collection[str] = (), way: Collection[str] =
     own = {str(ip_address(address.partition("/")[0])) for address in addresses}
     if mirror.target.remote and str(ip_address(mirror.target.remote)) in own:
         return f"{mirror.target.remote} is the mirrored VM itself, which would get copies of its copies"
+    if own & set(behind):
+        return (
+            f"packets to {mirror.target.remote} are passed on to the mirrored VM, which would get copies of its copies"
+        )
     if through := sorted((mirrored | own) & set(way)):
         return f"the way to {mirror.target.remote or mirror.target.text} leads through {through[0]}, which is mirrored"
     return ""

@@ -79,7 +79,10 @@ class Meter(Tapper, Protocol):
         """What is known of a mirror before it is opened; nothing is changed.  Raises ProviderError, PrivilegeError."""
 
     def measured(self, steps: Sequence[Step]) -> Counts:
-        """What is counted now of one mirror, which `steps` opened.  Raises ProviderError, PrivilegeError."""
+        """What is counted now of one mirror, which `steps` opened, or why nothing can be from here.
+
+        Raises ProviderError, PrivilegeError.
+        """
 
     def revalidate(self, steps: Sequence[Step]) -> bool:
         """Make the switch compute anew what it does with traffic that flows already; False where nothing is cached.

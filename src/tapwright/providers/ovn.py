@@ -7,16 +7,21 @@ the server that has the port makes it, wherever that is; its copies go to a coll
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from tapwright.adapters import ovsdb
 from tapwright.adapters.process import is_socket
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot
-from tapwright.plan.mirrors import Mirror
+from tapwright.plan.mirrors import Direction, Mirror
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Finding, Found, Leftover, Operation, Step
 from tapwright.providers.ovn_points import points_of
+
+if TYPE_CHECKING:
+    from tapwright.plan.counts import Counts
+    from tapwright.plan.preflight import Facts
 
 
 class Ovn:
@@ -98,15 +103,47 @@ class Ovn:
 
     def copied(self, step: Step) -> int | None:
         """Frames that its mirrors copied on this host; None where others share them, or another server has the port."""
-        from tapwright.providers import ovn_chassis, ovn_perform
+        from tapwright.providers import ovn_chassis, ovn_mirror
 
         try:
-            names = ovn_perform.names_of(self._remote(), step.do)
-            return ovn_chassis.copied(self._switches(), step.do.text("port"), names)
+            return ovn_chassis.copied(self._switches(), step.do.text("port"), ovn_mirror.names_of(step.do))
         except PrivilegeError:
             raise
         except ProviderError:
             return None
+
+    def scouted(self, mirror: Mirror) -> Facts:
+        """What OVN says, and the port's switch where that is here.  Raises ProviderError, PrivilegeError."""
+        from tapwright.providers import ovn_scout
+
+        (step,) = self.steps(mirror)
+        return ovn_scout.scout(self._remote(), mirror, step, self._switches())
+
+    def measured(self, steps: Sequence[Step]) -> Counts:
+        """At the mirrored port and of its copies where its server is this host, as published last; else why not.
+
+        Raises ProviderError, PrivilegeError.
+        """
+        from tapwright.plan.counts import Counts
+        from tapwright.providers import ovn_chassis, ovn_mirror, ovn_perform
+
+        do = steps[0].do
+        there, refused = ovn_chassis.looked(self._switches(), do.text("port"))
+        if not there:
+            return Counts(why=ovn_perform.unseen(self._remote(), do.text("port"), refused))
+        direction = Direction(do.text("direction"))
+        return ovn_chassis.measured(there, do.text("port"), ovn_mirror.names_of(do), direction)
+
+    def revalidate(self, steps: Sequence[Step]) -> bool:
+        """Throw away flows that were computed before, where the port is on this host.
+
+        Raises ProviderError, PrivilegeError.
+        """
+        from tapwright.providers import ovn_chassis
+
+        there = {remote for step in steps for remote in ovn_chassis.chassis(self._switches(), step.do.text("port"))}
+        ovn_chassis.revalidate(sorted(there))
+        return bool(there)
 
     def _remote(self) -> str:
         """The first way to the database that is open.  Raises ProviderError with what is wrong with each."""

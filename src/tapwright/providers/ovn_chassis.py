@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from tapwright.adapters import unixctl
 from tapwright.adapters.ovsdb_mirrors import MirrorRow, Tables
 from tapwright.adapters.ovsdb_transact import select
 from tapwright.errors import ProviderError, TapwrightError
+from tapwright.plan.counts import Counts, Ways
+from tapwright.plan.mirrors import Direction
+from tapwright.providers.ovs_counts import at_port
 from tapwright.providers.ovs_leftovers import OVN_OWNED
 from tapwright.providers.ovs_mirror import carries
 
@@ -24,14 +28,19 @@ _PAUSE = 0.02
 
 def chassis(remotes: Sequence[str], port: str) -> tuple[str, ...]:
     """Those of the databases at `remotes` with an interface of that logical port; who does not answer has none."""
-    return tuple(remote for remote in remotes if _has(remote, port))
+    return looked(remotes, port)[0]
 
 
-def _has(remote: str, port: str) -> bool:
-    try:
-        return bool(select(remote, ("Interface", [carries({"iface-id": port})])).interfaces)
-    except TapwrightError:
-        return False
+def looked(remotes: Sequence[str], port: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The same, and what those said who did not answer."""
+    there: list[str] = []
+    refused: list[str] = []
+    for remote in remotes:
+        try:
+            there += [remote] if select(remote, ("Interface", [carries({"iface-id": port})])).interfaces else []
+        except TapwrightError as error:
+            refused.append(error.line)
+    return tuple(there), tuple(refused)
 
 
 def taken_over(there: Sequence[str], port: str, names: Sequence[str]) -> None:
@@ -45,8 +54,8 @@ def taken_over(there: Sequence[str], port: str, names: Sequence[str]) -> None:
                 f"ovn-controller did not take the mirror of {port} over within {PATIENCE:g} s",
                 "do ovn-northd and ovn-controller run? ovn-sbctl show",
             )
-        # Cached flows were computed without the mirror and would go on without it.
-        unixctl.command(unixctl.control_socket(remote), "revalidator/purge")
+    # Cached flows were computed without the mirror and would go on without it.
+    revalidate(there)
 
 
 def _works(remote: str, port: str, names: Sequence[str]) -> bool:
@@ -76,8 +85,6 @@ def _ports(mirror: MirrorRow) -> frozenset[str]:
 
 def delays(there: Sequence[str], port: str, names: Sequence[str]) -> str:
     """Why copies may not arrive although the northbound database is as it should be, "" when they do."""
-    if not there:
-        return "its server is another one and cannot be asked from here: what flowed before may show up later"
     try:
         if all(_works(remote, port, names) for remote in there):
             return ""
@@ -111,6 +118,37 @@ def copied(remotes: Sequence[str], port: str, names: Sequence[str]) -> int | Non
     return sum(known) if known and len(known) == len(counts) else None
 
 
+def measured(there: Sequence[str], port: str, names: Sequence[str], direction: Direction) -> Counts:
+    """What the switches at `there` count of `port` and of its copies by the mirrors `names`, as published last.
+
+    A mirror of one direction has a counter of its own; one that a switch does not have copies nothing.
+    Raises PrivilegeError, ProviderError.
+    """
+    every = [_tables(remote, names, port) for remote in there]
+    counts = at_port([row for tables in every for row in tables.interfaces if row.external_ids.get("iface-id") == port])
+    copies = [_copies(mirror, _mirrored(tables)) for tables in every for mirror in tables.mirrors]
+    if any(both for _, _, both in copies):
+        return replace(counts, total=sum(sum(each) for each in copies))
+    into, out = (sum(each[way] for each in copies) for way in (0, 1))
+    return replace(
+        counts,
+        copied=Ways(into if direction is not Direction.OUT else None, out if direction is not Direction.IN else None),
+    )
+
+
+def _copies(mirror: MirrorRow, port: frozenset[str]) -> tuple[int, int, int]:
+    """How many frames one copied of what comes to the VM, of what it sends, or of both where it does both."""
+    count = mirror.statistics.get("tx_packets", 0)
+    into, out = bool(mirror.destinations & port), bool(mirror.sources & port)
+    return (count if into and not out else 0, count if out and not into else 0, count if into and out else 0)
+
+
+def revalidate(there: Sequence[str]) -> None:
+    """Have them compute anew what they do with traffic that flows already.  Raises PrivilegeError, ProviderError."""
+    for remote in there:
+        unixctl.command(unixctl.control_socket(remote), "revalidator/purge")
+
+
 def _owned(remote: str, names: Sequence[str]) -> Tables:
     owned = carries({OVN_OWNED: "true"})
     try:
@@ -120,12 +158,13 @@ def _owned(remote: str, names: Sequence[str]) -> Tables:
 
 
 def _tables(remote: str, names: Sequence[str], port: str) -> Tables:
-    """The mirrored port, these mirrors, and the interfaces that take their copies."""
+    """The mirrored port with its interface, these mirrors, and the interfaces that take their copies."""
     interfaces = [("Interface", [["name", "==", f"ovn-{name}"]]) for name in names]
     mirrors = [("Mirror", [["name", "==", name], carries({OVN_OWNED: "true"})]) for name in names]
-    plugged = select(remote, ("Interface", [carries({"iface-id": port})])).interfaces
+    own: tuple[str, Sequence[object]] = ("Interface", [carries({"iface-id": port})])
+    plugged = select(remote, own).interfaces
     ports = [("Port", [["interfaces", "includes", ["uuid", row.uuid]]]) for row in plugged]
-    return select(remote, *interfaces, *mirrors, *ports)
+    return select(remote, own, *interfaces, *mirrors, *ports)
 
 
 def _until(condition: Callable[[], bool]) -> bool:

@@ -107,6 +107,26 @@ def wanted(do: Operation, filters: Collection[str]) -> tuple[Row, ...]:
     return {Direction.BOTH: (out, into), Direction.OUT: (out,), Direction.IN: (into,)}[direction]
 
 
+def names_of(do: Operation) -> tuple[str, ...]:
+    """The names that its rows may have, whatever this OVN can do."""
+    return tuple(sorted({row.name for filters in ((), (BOTH,)) for row in wanted(do, filters)}))
+
+
+def numbers(do: Operation, rows: Sequence[Row]) -> str:
+    """With what numbers copies come where those are not simply the ones that were asked for, "" where they are."""
+    target = parse(do.text("target"))
+    erspan = target.kind is TargetKind.ERSPAN2
+    if len(rows) == 1 and (not erspan or _index(target.number) == target.number):
+        return ""
+    words = {FROM: "what the VM sends", TO: "what comes to it", BOTH: "both directions"}
+    said = [
+        f"{words[row.filter]}: " + (f"session {row.index}, index {_index(row.index)}" if erspan else f"key {row.index}")
+        for row in rows
+    ]
+    why = "; Open vSwitch reads the index in hexadecimal" if any(_index(r.index) != r.index for r in rows) else ""
+    return "; ".join(said) + (why if erspan else "")
+
+
 def allowed(do: Operation, rows: Sequence[Row], there: Mirroring) -> AttachedPort:
     """The port to be mirrored.  Raises ProviderError where it is gone, or nothing would arrive."""
     port = there.port(do.text("port"))

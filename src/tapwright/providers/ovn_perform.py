@@ -11,7 +11,7 @@ from tapwright.adapters.ovsdb_transact import Outdated, uuid
 from tapwright.errors import ProviderError, TapwrightError
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers import ovn_chassis
-from tapwright.providers.ovn_mirror import BOTH, allowed, changes, differences, mine, removals, wanted
+from tapwright.providers.ovn_mirror import Row, allowed, changes, differences, mine, names_of, removals, wanted
 from tapwright.providers.ovs_mirror import carries, identity
 
 _TRIES = 5
@@ -59,10 +59,10 @@ def look(remote: str, step: Step, switches: Sequence[str]) -> Finding:
     """What the database at `remote` says of `step`, and this host's switches.  Raises PrivilegeError, ProviderError."""
     there, port = _ours(remote, step.do), step.do.text("port")
     if not there.mirrors or not mine(step.do, there):
-        known = {row.name for filters in ((), (BOTH,)) for row in wanted(step.do, filters)}
-        gone = known - {mirror.name for mirror in there.mirrors}
+        known = names_of(step.do)
+        gone = set(known) - {mirror.name for mirror in there.mirrors}
         # Whoever undid it may have been killed before the switch knew.
-        if not ovn_chassis.released(switches, port, sorted(known), sorted(gone)):
+        if not ovn_chassis.released(switches, port, known, sorted(gone)):
             return Finding(Found.UNKNOWN, "a switch of this host still has the mirror: does ovn-controller run?")
         return Finding(Found.ABSENT)
     different = list(differences(step.do, there))
@@ -74,9 +74,29 @@ def look(remote: str, step: Step, switches: Sequence[str]) -> Finding:
     return Finding(Found.THERE, ovn_chassis.delays(ovn_chassis.chassis(switches, port), port, names))
 
 
-def names_of(remote: str, operation: Operation) -> tuple[str, ...]:
-    """The names of what carries the mark and name of `operation`.  Raises PrivilegeError, ProviderError."""
-    return tuple(mirror.name for mirror in _ours(remote, operation).mirrors)
+def planned(remote: str, do: Operation) -> tuple[Row, ...]:
+    """What `do` would write into the database at `remote`.
+
+    Raises ProviderError where it would do harm or this OVN cannot have it, PrivilegeError.
+    """
+    rows = _rows(remote, do)
+    allowed(do, rows, _beside(remote, do, rows))
+    return rows
+
+
+def unseen(remote: str, port: str, refused: Sequence[str]) -> str:
+    """Why no switch of this host has a logical port of that name, "" where OVN has none any more; `refused` said why.
+
+    Raises PrivilegeError, ProviderError.
+    """
+    found = ovnnb.mirroring(remote, [[["name", "==", port]]], []).port(port)
+    if found is None:
+        return ""
+    if refused:
+        return f"its switch cannot be asked: {'; '.join(refused)}"
+    if not found.up:
+        return f"no server has the logical port {port} now, so nothing is copied"
+    return f"another server has the logical port {port}, and only its switch counts the copies"
 
 
 def _ours(remote: str, operation: Operation) -> Mirroring:
@@ -96,13 +116,7 @@ def _write(remote: str, do: Operation) -> bool:
 
     Rows of ours that are attached to other ports are attached to this one too.
     """
-    able = ovnnb.abilities(remote)
-    rows = wanted(do, able.filters)
-    if unable := [row for row in rows if row.type not in able.types or row.filter not in able.filters]:
-        what = f"mirrors of type {unable[0].type} and direction {unable[0].filter}" if able.types else "mirrors"
-        raise ProviderError(
-            f"this OVN has no {what}", "OVN mirrors ports since 22.12; Open vSwitch itself always could"
-        )
+    rows = _rows(remote, do)
     for _ in range(_TRIES):
         ours = _ours(remote, do)
         if ours.mirrors and mine(do, ours):
@@ -113,8 +127,7 @@ def _write(remote: str, do: Operation) -> bool:
                     "stop it and open it again",
                 )
             return False
-        alike = [[["name", "==", row.name]] for row in rows]
-        there = ovnnb.mirroring(remote, [[["name", "==", do.text("port")]]], [*alike, [["sink", "==", rows[0].sink]]])
+        there = _beside(remote, do, rows)
         port = allowed(do, rows, there)
         try:
             ovnnb.transact(remote, changes(do, rows, port, there))
@@ -122,6 +135,24 @@ def _write(remote: str, do: Operation) -> bool:
             continue
         return True
     raise _unsteady(do)
+
+
+def _rows(remote: str, do: Operation) -> tuple[Row, ...]:
+    """What `do` writes there.  Raises ProviderError where this OVN cannot have it."""
+    able = ovnnb.abilities(remote)
+    rows = wanted(do, able.filters)
+    if unable := [row for row in rows if row.type not in able.types or row.filter not in able.filters]:
+        what = f"mirrors of type {unable[0].type} and direction {unable[0].filter}" if able.types else "mirrors"
+        raise ProviderError(
+            f"this OVN has no {what}", "OVN mirrors ports since 22.12; Open vSwitch itself always could"
+        )
+    return rows
+
+
+def _beside(remote: str, do: Operation, rows: Sequence[Row]) -> Mirroring:
+    """The port to be mirrored, and the mirrors with these names or to the same collector."""
+    alike = [[["name", "==", row.name]] for row in rows]
+    return ovnnb.mirroring(remote, [[["name", "==", do.text("port")]]], [*alike, [["sink", "==", rows[0].sink]]])
 
 
 def _unsteady(operation: Operation) -> ProviderError:

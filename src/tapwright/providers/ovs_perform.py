@@ -9,7 +9,7 @@ computed without the mirror and would go on without it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -20,13 +20,12 @@ from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers.ovs_changes import allowed, changes, differences, losses, removals, spellings
+from tapwright.providers.ovs_counts import at_port
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
 
 PATIENCE = 5.0
 """Seconds in which ovs-vswitchd has to take over what was written."""
 _PAUSE = 0.02
-_LAG = 6.5
-"""Seconds: statistics are published every 5, and those of cached flows gathered about once in one."""
 _TRIES = 5
 """How often somebody else may change the bridge's mirrors between our look and our transaction."""
 
@@ -110,25 +109,13 @@ def measure(remote: str, step: Step) -> Counts:
     )
     # What is published of a port and of a mirror is published at once: nothing yet is nothing counted.
     copies = next((row.statistics.get("tx_packets", 0) for row in tables.mirrors), None)
-    statistics = [row.statistics for row in tables.interfaces]
-    sums = {name: _sum(statistics, name) for name in ("tx_packets", "rx_packets", "tx_bytes", "rx_bytes")}
-    sides = (sums["tx_bytes"], sums["rx_bytes"])
-    want = wanted(step.do)
+    counts, want = at_port(tables.interfaces), wanted(step.do)
     # A port without a tag may carry the VLAN of the copies, too, and counts them as what comes to the VM.
-    drowned = bool(want.vlan) and any(port.carries(want.vlan) for port in ports)
-    counts = Counts(
-        seen=Ways(None if drowned else sums["tx_packets"], sums["rx_packets"]),
-        seen_bytes=None if None in sides else sum(side or 0 for side in sides),
-        lag=_LAG,
-    )
+    if want.vlan and any(port.carries(want.vlan) for port in ports):
+        counts = replace(counts, seen=replace(counts.seen, into=None))
     if want.to_vm and want.from_vm:
         return replace(counts, total=copies)
     return replace(counts, copied=Ways(into=copies) if want.to_vm else Ways(out=copies))
-
-
-def _sum(statistics: Sequence[Mapping[str, int]], name: str) -> int | None:
-    found = [each[name] for each in statistics if name in each]
-    return sum(found) if found and len(found) == len(statistics) else None
 
 
 def purge(remote: str) -> None:

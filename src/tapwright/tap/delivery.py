@@ -150,6 +150,8 @@ def judge(readings: Sequence[Reading], asked: Asked = Asked()) -> Verdict:
 
     What is wrong altogether shows in the shorter of two spans of time, what is missing of it in the longer one.
     """
+    if readings and readings[-1].counts.why:
+        return Verdict(Outcome.UNKNOWN, f"not provable here: {readings[-1].counts.why}")
     readings = _since_restart(readings)
     if len(readings) < 2:
         return Verdict(Outcome.UNKNOWN, "nothing to compare yet")
