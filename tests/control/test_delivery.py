@@ -17,6 +17,7 @@ from support.vnics import quiet_namespace
 from tapwright.config import Config
 from tapwright.control.delivery import Deliveries, Delivery
 from tapwright.control.sessions import Running, Sessions
+from tapwright.filter import compile_filter
 from tapwright.find.topology import join
 from tapwright.model import Host
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind, parse
@@ -40,8 +41,8 @@ def lively() -> Iterator[World]:
 
 @contextmanager
 def mirrored(lively: World, state: Path, target: Target = OWN, **more: object) -> Iterator[tuple[Running, Deliveries]]:
-    provider = lively.provider
-    sessions = Sessions(Config(), state, load=lambda name, config: provider)
+    provider, kernel = lively.provider, Linux([lively.switch.netns])
+    sessions = Sessions(Config(), state, load=lambda name, config: provider if name == "ovs" else kernel)
     topology = join(Host("h"), [provider.snapshot()])
     point = next(p for p in provider.points(topology) if p.port == "vnet1" and p.kind is PointKind.MIRROR)
     make = lambda mark: [Mirror(point, target, mark, **more)]  # noqa: E731
@@ -74,6 +75,17 @@ def test_traffic_that_was_flowing_already_is_copied(lively: World, tmp_path: Pat
         delivery = judged(deliveries)
         assert delivery.verdict.outcome is Outcome.OK, delivery.verdict
         assert not delivery.revalidated
+
+
+@pytest.mark.parametrize("access", [True, False])
+def test_what_is_filtered_into_a_vlan_is_counted_behind_the_filter(lively: World, tmp_path: Path, access: bool) -> None:
+    """A port that carries the VLAN of the copies counts these, too."""
+    if access:
+        lively.switch.vsctl(*(word for n in (1, 2) for word in ("--", "set", "port", f"vnet{n}", "tag=10")))
+    program = compile_filter("ether proto 0x88b5", outgoing_is_to_vm=True).program.code
+    with mirrored(lively, tmp_path, parse("rspan:999"), program=program) as (_, deliveries):
+        verdict = judged(deliveries).verdict
+        assert verdict.outcome is Outcome.OK, verdict
 
 
 def test_without_a_purge_old_flows_are_noticed_and_the_switch_is_reminded_once(

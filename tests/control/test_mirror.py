@@ -261,6 +261,28 @@ def test_a_filtered_or_cut_mirror_into_a_tunnel_is_killed_and_swept(
     assert not changed, changed
 
 
+def test_two_vms_filtered_into_a_vlan_are_killed_and_swept(lively: World, tmp_path: Path) -> None:
+    """They share the way into it."""
+    before = lively.dump() + traces(lively.switch.netns)
+    env = sight(lively, tmp_path)
+    argv = ("mirror", lively.web, lively.db, "--to", "rspan:999", "-f", "outbound", "--lease", "1s", "--json")
+    with running_command(*argv, env=env) as running:
+        assert running.stdout
+        assert running.stderr
+        line = running.stdout.readline()
+        assert line, running.stderr.read().decode()
+        assert len([step for step in json.loads(line)["steps"] if "VLAN 999" in step["why"]]) == 1
+        rows = seen(lively.trunk, "eth0", "vlan.id", only="vlan 999")
+        running.kill()
+        running.wait()
+    assert speakers(rows) == {WEB, DB}
+    while tapwright("sessions", "--json", env=env).data[0]["lease_left"]:
+        pass
+    assert tapwright("sweep", env=env).code == 0
+    changed = difference(before, lively.dump() + traces(lively.switch.netns))
+    assert not changed, changed
+
+
 def test_a_free_nic_takes_copies_of_two_vms(lively: World, tmp_path: Path) -> None:
     before = lively.dump()
     env = sight(lively, tmp_path)

@@ -183,6 +183,51 @@ def test_who_hears_a_vlan_of_copies(lively: World) -> None:
         switch.vsctl("clear", "port", "trunk0", "trunks")
 
 
+def test_a_port_in_the_vlan_of_the_copies(lively: World) -> None:
+    lively.switch.vsctl("set", "port", "vnet1", "tag=999")
+    try:
+        refusal = before(lively, "rspan:999").refusal
+    finally:
+        lively.switch.vsctl("clear", "port", "vnet1", "tag")
+    assert refusal
+    assert "vnet1 is in VLAN 999 itself" in refusal.text
+
+
+FILTERED = {"program": bytes.fromhex("0600000000000400")}
+
+
+@pytest.mark.parametrize("setting", ["mcast_snooping_enable", "stp_enable", "rstp_enable"])
+def test_a_switch_that_listens_to_what_comes_in(lively: World, setting: str) -> None:
+    """What is filtered comes into the VLAN by a port; a mirror by itself does not."""
+    lively.switch.vsctl("set", "bridge", "br0", f"{setting}=true")
+    try:
+        refusal = before(lively, "rspan:999", **FILTERED).refusal
+        assert before(lively, "rspan:999").refusal is None
+    finally:
+        lively.switch.vsctl("set", "bridge", "br0", f"{setting}=false")
+    assert refusal
+    assert "it might pass for the VM's own" in refusal.text
+
+
+@pytest.mark.parametrize(
+    ("flow", "harmless"),
+    [
+        ("priority=9,arp,actions=FLOOD", False),
+        ("priority=9,dl_vlan=999,actions=strip_vlan,output:vnet2", False),
+        ("priority=9,udp,actions=drop", True),
+        ("priority=9,ip,actions=resubmit(,60)", True),
+        ("priority=9,in_port=vnet2,actions=output:vnet1", True),
+    ],
+)
+def test_flows_that_forward_by_themselves(lively: World, flow: str, harmless: bool) -> None:
+    bridge = f"unix:{lively.switch.folder}/br0.mgmt"
+    lively.switch.ofctl("add-flow", bridge, flow)
+    try:
+        assert (before(lively, "rspan:999", **FILTERED).refusal is None) is harmless
+    finally:
+        lively.switch.ofctl("--strict", "del-flows", bridge, flow.partition(",actions")[0])
+
+
 def test_frames_that_are_cut_before_they_are_wrapped_fit(lively: World) -> None:
     assert before(lively, VXLAN).warnings
     assert not before(lively, VXLAN, snaplen=64).warnings

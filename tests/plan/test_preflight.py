@@ -132,3 +132,8 @@ def test_a_vlan_that_nobody_carries_or_that_vms_hear() -> None:
     assert "the VMs behind vnet1" in text
     assert "set port vnet1 tag=N" in advice
     assert "vlan" not in answers(mirror(), FACTS)
+    assert answers(to, replace(FACTS, vlan=Vlan(("trunk0",), own=True)))["vlan"][0] is Answer.REFUSE
+    answer, text, advice = answers(to, replace(FACTS, vlan=Vlan(("trunk0",), besides="br0 has STP on")))["vlan"]
+    assert answer is Answer.REFUSE
+    assert "br0 has STP on: it might pass for the VM's own" in text
+    assert "erspan2://" in advice

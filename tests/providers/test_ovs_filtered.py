@@ -2,10 +2,12 @@
 
 import re
 import shlex
+import struct
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -177,10 +179,7 @@ def test_frames_are_cut_behind_the_filter_and_before_they_are_wrapped(
     place = quiet.place("snf0") if target != GRE else Place()
     with opened(quiet, target, place, snaplen=64, **more):
         at_port, copied, _ = judged(quiet, text, getattr(quiet, taker), only, unwrapped)
-    shortened: Counter[bytes] = Counter()
-    for frame, count in at_port.items():
-        shortened[frame[:64]] += count
-    assert copied == shortened
+    assert copied == shortened(at_port, 64)
     assert max(map(len, copied)) == 64
 
 
@@ -205,26 +204,99 @@ def test_frames_are_filtered_and_copied_as_the_vm_has_them_in_a_vlan_too(tagged:
     assert copied
 
 
-@pytest.mark.parametrize("target", CUT)
-def test_the_switch_notices_nothing(quiet: World, target: str) -> None:
+@pytest.mark.parametrize("target", [*CUT, "rspan:999"])
+def test_the_switch_notices_nothing(tagged: World, target: str) -> None:
     """Every frame arrives once, and none of the copies comes back into the network."""
-    place = quiet.place("snf0") if target != GRE else Place()
+    place = tagged.place("snf0") if target.startswith("nic") else Place()
     with (
-        opened(quiet, target, place, program=compiled("ip or arp")),
-        tapes((quiet.switch.netns, "vnet1", "inbound", bytes), (quiet.db, "eth0", "inbound", bytes)) as running,
+        opened(tagged, target, place, program=compiled("ip or arp")),
+        tapes((tagged.switch.netns, "vnet1", "inbound", bytes), (tagged.db, "eth0", "inbound", bytes)) as running,
     ):
-        at_port, at_db = recorded(running, [Speaker(quiet.web, SENT)])
+        at_port, at_db = recorded(running, [Speaker(tagged.web, SENT)])
     assert at_db <= at_port
     assert at_db
 
 
 def test_what_is_filtered_does_not_fit_everywhere(quiet: World) -> None:
-    with pytest.raises(ProviderError, match="VLAN 999") as refused:
-        steps_of(quiet, "rspan:999", program=compiled("ip"))
-    assert "erspan2://" in refused.value.hint
     with pytest.raises(ProviderError, match="no device of that name") as refused:
         steps_of(quiet, "vm:vm3/eth0", Place(port="vhost1"), program=compiled("ip"))
     assert "vxlan://" in refused.value.hint
+
+
+RSPAN = "rspan:999"
+
+
+@pytest.mark.parametrize("snaplen", [0, 64])
+@pytest.mark.parametrize("text", TEXTS)
+def test_what_a_filter_matches_in_a_vlan_of_copies(tagged: World, text: str, snaplen: int) -> None:
+    """And nothing of it at the VM, nor does the switch learn where it came in."""
+    text = f"({TEXTS[text]}) and not vlan"
+    with opened(tagged, RSPAN, program=compiled(text), snaplen=snaplen):
+        at_port, copied, everything = judged(tagged, text, tagged.trunk, "vlan 999", untagged)
+        assert "  999  " not in tagged.switch.appctl("fdb/show", "br0")
+    assert copied == shortened(at_port, snaplen)
+    assert copied
+    assert not of_vlan(999, everything)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_vm_that_hears_the_vlan_of_copies_is_not_copied_in_circles(quiet: World, text: str) -> None:
+    """Its port carries all VLANs; copies have that of the target around their own."""
+    with opened(quiet, RSPAN, program=compiled(TEXTS[text])):
+        at_port, copied, _ = judged(quiet, TEXTS[text], quiet.trunk, "vlan 999", untagged)
+        assert "  999  " not in quiet.switch.appctl("fdb/show", "br0")
+    assert of_vlan(999, at_port)
+    assert copied == at_port - of_vlan(999, at_port)
+
+
+def of_vlan(vlan: int, frames: Counter[bytes]) -> Counter[bytes]:
+    """Those with its tag."""
+    return Counter(
+        {frame: count for frame, count in frames.items() if frame[12:16] == struct.pack("!HH", 0x8100, vlan)}
+    )
+
+
+def shortened(frames: Counter[bytes], snaplen: int) -> Counter[bytes]:
+    """Cut at so many bytes, 0 for whole."""
+    cut: Counter[bytes] = Counter()
+    for frame, count in frames.items():
+        cut[frame[: snaplen or None]] += count
+    return cut
+
+
+def test_learning_is_switched_off_as_long_as_anybody_needs_it(quiet: World) -> None:
+    """Two sessions share the VLAN: the last one that ends gives it back, whichever that is."""
+    before = look(quiet)
+    for first_ends in (True, False):
+        changers, one = steps_of(quiet, RSPAN, program=compiled("ip"))
+        provider = quiet.provider
+        points_of(provider)
+        asked = replace(quiet.mirror(RSPAN, program=compiled("ip")), mark=replace(MARK, session="99999999"))
+        other = provider.steps(asked)
+        for step in (*one, *other):
+            changers.perform(step.do)
+        assert flooded(quiet) == "[999]"
+        ends = (one, other) if first_ends else (other, one)
+        for step in reversed(ends[0]):
+            changers.perform(step.undo)
+        assert flooded(quiet) == "[999]"
+        assert {changers.found(step) for step in ends[1]} == {Found.THERE}
+        for step in reversed(ends[1]):
+            changers.perform(step.undo)
+        changed = difference(before, look(quiet))
+        assert not changed, changed
+
+
+def test_where_the_switch_did_not_learn_before_it_does_not_afterwards(quiet: World) -> None:
+    quiet.switch.vsctl("set", "bridge", "br0", "flood_vlans=5,999")
+    with opened(quiet, RSPAN, program=compiled("ip")):
+        assert flooded(quiet) == "[5, 999]"
+    assert flooded(quiet) == "[5, 999]"
+    quiet.switch.vsctl("clear", "bridge", "br0", "flood_vlans")
+
+
+def flooded(world: World) -> str:
+    return world.switch.vsctl("get", "bridge", "br0", "flood_vlans").strip()
 
 
 @pytest.mark.parametrize("text", ["", "tcp"])
@@ -282,10 +354,11 @@ HARD = {"program": compiled(TEXTS["directions"]), "snaplen": 80}
 
 @pytest.mark.parametrize("by_mark", [False, True], ids=["journal", "mark"])
 @pytest.mark.parametrize("done", range(8))
-def test_killed_between_any_two_steps(quiet: World, done: int, by_mark: bool) -> None:
-    """The longest way: two directions, filtered, cut and wrapped.  All is undone, with the journal or without."""
+@pytest.mark.parametrize("target", [GRE, RSPAN])
+def test_killed_between_any_two_steps(quiet: World, target: str, done: int, by_mark: bool) -> None:
+    """The longest ways: two directions, filtered, cut and wrapped.  All is undone, with the journal or without."""
     before = look(quiet)
-    changers, steps = steps_of(quiet, GRE, **HARD)
+    changers, steps = steps_of(quiet, target, **HARD)
     assert len(steps) == 7
     for step in steps[:done]:
         changers.perform(step.do)
@@ -303,9 +376,10 @@ def test_killed_between_any_two_steps(quiet: World, done: int, by_mark: bool) ->
     assert not changed, changed
 
 
-def test_the_commands_that_are_told_remove_it(quiet: World) -> None:
+@pytest.mark.parametrize("target", [GRE, RSPAN])
+def test_the_commands_that_are_told_remove_it(quiet: World, target: str) -> None:
     before = look(quiet)
-    changers, steps = steps_of(quiet, GRE, program=compiled("ip"))
+    changers, steps = steps_of(quiet, target, program=compiled("ip"))
     for step in steps:
         changers.perform(step.do)
     for each in quiet.provider.leftovers():

@@ -25,15 +25,17 @@ class OpenVSwitch:
         return f"unix:{self.folder}/db.sock"
 
     def vsctl(self, *arguments: str, check: bool = True) -> str:
-        argv = ["ovs-vsctl", "--timeout=20", *arguments]
-        done = subprocess.run(argv, env=self.environment, check=False, capture_output=True, text=True, timeout=30)
-        assert not check or done.returncode == 0, done.stderr
-        return done.stdout
+        return self._run("ovs-vsctl", "--timeout=20", *arguments, check=check)
 
     def appctl(self, *arguments: str) -> str:
-        argv = ["ovs-appctl", "-T", "10", *arguments]
+        return self._run("ovs-appctl", "-T", "10", *arguments)
+
+    def ofctl(self, *arguments: str) -> str:
+        return self._run("ovs-ofctl", "--timeout=20", *arguments)
+
+    def _run(self, *argv: str, check: bool = True) -> str:
         done = subprocess.run(argv, env=self.environment, check=False, capture_output=True, text=True, timeout=30)
-        assert done.returncode == 0, done.stderr
+        assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
     @property

@@ -151,8 +151,8 @@ TARGETS: dict[str, tuple[Target, str, str]] = {
     "geneve": (parse(f"geneve://{COLLECTOR}?vni=7008"), "", ""),
 }
 """Each with the device and the port of br0 that take the copies."""
-FILTERED = [name for name in TARGETS if name not in ("a device of our own", "rspan")]
-_LONG = ("gre", "nic, a free device")
+FILTERED = [name for name in TARGETS if name != "a device of our own"]
+_LONG = ("gre", "nic, a free device", "rspan")
 
 
 def _matching(text: str) -> bytes:
@@ -218,7 +218,7 @@ def filtering_open_vswitch(state: Path) -> Iterator[Host]:
                 switches.free_device_first,
             ),
             rarer=18,
-            few=("vm", "gre, each way"),
+            few=("rspan", "gre, each way"),
         )
 
 

@@ -19,6 +19,10 @@ class _MirroringBridge(msgspec.Struct):
     datapath_type: str
     ports: References
     mirrors: References
+    flood_vlans: int | Set[int]
+    mcast_snooping_enable: bool
+    stp_enable: bool
+    rstp_enable: bool
     external_ids: Map[str]
 
 
@@ -79,6 +83,10 @@ class MirroringBridge:
     ports: frozenset[str]
     mirrors: tuple[str, ...]
     external_ids: Mapping[str, str]
+    flood_vlans: frozenset[int] = frozenset()
+    """VLANs of which it learns no address, so that it hands their frames to all of their ports."""
+    listens: tuple[str, ...] = ()
+    """What it does with frames of certain protocols itself, whatever their VLAN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,17 @@ def _rows(selected: Selected, table: str, kind: type[T]) -> Iterable[T]:
 
 def _mirroring_bridge(row: _MirroringBridge) -> MirroringBridge:
     ports, mirrors = frozenset(uuids(row.ports)), tuple(uuids(row.mirrors))
-    return MirroringBridge(row._uuid[1], row.name, row.datapath_type, ports, mirrors, dict(row.external_ids[1]))
+    protocols = (("IGMP snooping", row.mcast_snooping_enable), ("STP", row.stp_enable), ("RSTP", row.rstp_enable))
+    return MirroringBridge(
+        uuid=row._uuid[1],
+        name=row.name,
+        datapath_type=row.datapath_type,
+        ports=ports,
+        mirrors=mirrors,
+        external_ids=dict(row.external_ids[1]),
+        flood_vlans=frozenset(members(row.flood_vlans)),
+        listens=tuple(name for name, enabled in protocols if enabled),
+    )
 
 
 def _mirroring_port(row: _MirroringPort) -> MirroringPort:

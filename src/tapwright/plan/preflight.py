@@ -68,6 +68,10 @@ class Vlan:
     ports: tuple[str, ...] = ()
     vms: tuple[str, ...] = ()
     """Those of them that are VMs'."""
+    own: bool = False
+    """Whether the mirrored port is in it and nowhere else."""
+    besides: str = ""
+    """What the switch may do besides with copies that come in like other frames; "" where nothing, or none do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
     elif facts.taker_mtu and facts.vnic_mtu:
         yield _taken(mirror, facts)
     if facts.vlan is not None:
-        yield _carried(target, facts.vlan)
+        yield _carried(mirror, facts.vlan)
     if facts.numbers:
         yield Verdict("numbers", Answer.YES, f"numbers of the copies: {facts.numbers}")
 
@@ -292,7 +296,21 @@ def _fits(mirror: Mirror, facts: Facts) -> Verdict:
     )  # fmt: skip
 
 
-def _carried(target: Target, vlan: Vlan) -> Verdict:
+def _carried(mirror: Mirror, vlan: Vlan) -> Verdict:
+    target = mirror.target
+    if vlan.own:
+        return Verdict(
+            "vlan", Answer.REFUSE,
+            f"port {mirror.point.port} is in VLAN {target.vlan} itself: its copies would come back",
+            "take another VLAN",
+        )  # fmt: skip
+    if vlan.besides:
+        return Verdict(
+            "vlan", Answer.REFUSE,
+            f"what is filtered comes in by a port of VLAN {target.vlan} like other frames, and {vlan.besides}: "
+            "it might pass for the VM's own",
+            "leave the filter out, or send the copies to a collector: --to erspan2://ADDRESS?session=7",
+        )  # fmt: skip
     if not vlan.ports:
         return Verdict(
             "vlan", Answer.REFUSE, f"no port of the switch carries VLAN {target.vlan}: the copies would go nowhere",

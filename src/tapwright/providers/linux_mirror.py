@@ -35,6 +35,8 @@ PORTS = {TargetKind.VXLAN: 4789, TargetKind.GENEVE: 6081}
 """Where RFC 7348 and RFC 8926 want them."""
 _PACKET_TYPE = 0xFFFFF004
 """SKF_AD_OFF + SKF_AD_PKTTYPE, as an offset"""
+_VLAN_TAG, _VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030
+"""SKF_AD_OFF + SKF_AD_VLAN_TAG and SKF_AD_VLAN_TAG_PRESENT: the kernel takes a tag off before a filter runs"""
 _OUTGOING, _TO_US = 4, 0
 """PACKET_OUTGOING, PACKET_HOST"""
 _TAIL = 0x7477
@@ -357,6 +359,23 @@ def without_own(program: bytes, target: Target) -> bytes:
     _own_port(code, target, address.version, own, other)
     code.place(own)
     code.ret(0)
+    return _in_front(code, other, program)
+
+
+def without_vlan(program: bytes, vlan: int) -> bytes:
+    """`program`, refusing first of all what has the tag of that VLAN."""
+    code, other = Code(), Label("other")
+    code.op(bpf.LD_BYTE_AT, _VLAN_TAG_PRESENT)
+    code.jeq(0, other, None)
+    code.op(bpf.LD_HALF_AT, _VLAN_TAG)
+    code.op(bpf.AND, 0xFFF)
+    code.jeq(vlan, None, other)
+    code.ret(0)
+    return _in_front(code, other, program)
+
+
+def _in_front(code: Code, other: Label, program: bytes) -> bytes:
+    """`program` behind what ends at `other`."""
     code.place(other)
     # A program may expect both to be 0.
     code.op(bpf.LDX_IMMEDIATE, 0)

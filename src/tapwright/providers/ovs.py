@@ -158,11 +158,12 @@ class Ovs:
         from tapwright.providers import linux_counts, ovs_filtered, ovs_mirror, ovs_perform
 
         mirrors = [step for step in steps if step.do.verb == ovs_mirror.DO]
+        vlan = max((step.do.number("entry") for step in mirrors), default=0)
         fed = [step for step in mirrors if ovs_filtered.feeds(step)]
         if not mirrors:
             return Counts()
         first = (fed or mirrors)[0]
-        counts = self._everywhere(first.do, lambda remote: ovs_perform.measure(remote, first), nothing=Counts())
+        counts = self._everywhere(first.do, lambda remote: ovs_perform.measure(remote, first, vlan), nothing=Counts())
         if not fed:
             return counts
         # What was filtered tc counts, for each direction where they go apart.

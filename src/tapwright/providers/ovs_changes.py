@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirroringInterface, MirroringPort, MirrorRow, Tables
@@ -11,10 +12,13 @@ from tapwright.adapters.ovsdb_transact import Outdated, a_map, a_set, named, uui
 from tapwright.errors import ProviderError
 from tapwright.plan.preflight import room
 from tapwright.plan.steps import Operation
-from tapwright.providers.ovs_mirror import MARK, Wanted, wanted
+from tapwright.providers.ovs_mirror import FLOODED, MARK, Wanted, wanted
 
 _OWN_MTU = 9216
 """Of our own device at least: else Open vSwitch gives it the smallest of the bridge, and a kernel cuts off at it."""
+
+
+_YES, _NO = "yes", "no"
 
 
 def spellings(port: str) -> tuple[str, ...]:
@@ -30,9 +34,11 @@ def allowed(do: Operation, want: Wanted, tables: Tables) -> None:
     port = do.text("port")
     if not tables.bridges:
         raise ProviderError(f"the switch of port {port} is gone")
-    if want.relay:
-        return
     bridge = tables.bridges[0]
+    if want.entry:
+        _not_there(want, tables)
+    if want.relay or want.entry:
+        return
     if full := room(len(bridge.mirrors)):
         raise ProviderError(f"no mirror of port {port} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
     for name in filter(None, (port, want.existing)):
@@ -51,16 +57,21 @@ def _delivers(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tabl
             "datapath cuts them after it wrapped them, and nothing arrives",
             "leave -s out, or capture --point mirror -s and send the file",
         )
-    there = tables.port(want.port) if want.port else None
-    if there and want.ids.items() <= there.external_ids.items():
-        raise Outdated(f"{want.port} was made meanwhile")
-    if want.port and (there or any(row.name == want.port for row in tables.interfaces)):
-        raise ProviderError(f"{want.port} is a port already, of another switch or of somebody else's")
+    _not_there(want, tables)
     mirrored = port_called(tables, port)
     if want.vlan and want.vlan in (row.tag for row in tables.ports if row.uuid == mirrored):
         raise ProviderError(
             f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
         )
+
+
+def _not_there(want: Wanted, tables: Tables) -> None:
+    """The port that is to be made."""
+    there = tables.port(want.port) if want.port else None
+    if there and want.ids.items() <= there.external_ids.items():
+        raise Outdated(f"{want.port} was made meanwhile")
+    if want.port and (there or any(row.name == want.port for row in tables.interfaces)):
+        raise ProviderError(f"{want.port} is a port already, of another switch or of somebody else's")
 
 
 def _of_this_session(want: Wanted, tables: Tables) -> bool:
@@ -88,6 +99,8 @@ def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
     want, bridge = wanted(do), tables.bridges[0]
     if want.relay:
         return _relay(do, want, bridge.datapath_type)
+    if want.entry:
+        return _entrance(do, want, bridge, tables)
     mirrored = port_called(tables, want.mirrored)
     guard = {
         "op": "wait", "timeout": 0, "table": "Bridge", "columns": ["name", "mirrors"], "until": "==",
@@ -130,6 +143,37 @@ def _relay(do: Operation, want: Wanted, datapath: str) -> list[Change]:
         },
         {"op": "comment", "comment": f"tapwright: relay {do.text('name')} of {do.text('port')}"},
     ]  # fmt: skip
+
+
+def _entrance(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tables) -> list[Change]:
+    """The transaction that makes a port into a VLAN, of which the bridge learns no addresses from then on.
+
+    Frames may have tags of their own, and keep them behind that of the VLAN.
+    """
+    ours = any(row.external_ids.get(FLOODED) == _YES for row in _entrances(want.entry, bridge, tables))
+    flooded = _YES if ours or want.entry not in bridge.flood_vlans else _NO
+    vlan = {"tag": want.entry, "vlan_mode": "dot1q-tunnel", "other_config": a_map({"qinq-ethtype": "802.1q"})}
+    mutations = [["ports", "insert", a_set(named("port"))], ["flood_vlans", "insert", a_set(want.entry)]]
+    return [
+        _as_read(bridge),
+        *_port_rows(replace(want, ids={**want.ids, FLOODED: flooded}), _OWN_MTU, vlan),
+        {"op": "mutate", "table": "Bridge", "where": [["_uuid", "==", uuid(bridge.uuid)]], "mutations": mutations},
+        {"op": "comment", "comment": f"tapwright: entrance {do.text('name')}"},
+    ]
+
+
+def _as_read(bridge: MirroringBridge) -> Change:
+    """That neither its ports nor the VLANs without learning have changed since."""
+    row = {"ports": a_set(*map(uuid, sorted(bridge.ports))), "flood_vlans": a_set(*sorted(bridge.flood_vlans))}
+    return {
+        "op": "wait", "timeout": 0, "table": "Bridge", "columns": list(row), "until": "==",
+        "where": [["_uuid", "==", uuid(bridge.uuid)]], "rows": [row],
+    }  # fmt: skip
+
+
+def _entrances(vlan: int, bridge: MirroringBridge, tables: Tables) -> list[MirroringPort]:
+    """Ports of tapwright's into a VLAN of a bridge."""
+    return [p for p in tables.ports if p.uuid in bridge.ports and p.tag == vlan and FLOODED in p.external_ids]
 
 
 def port_called(tables: Tables, name: str) -> str:
@@ -181,13 +225,39 @@ def _mirror_row(do: Operation, want: Wanted, mirrored: object, output: object) -
     return {"op": "insert", "table": "Mirror", "uuid-name": "mirror", "row": row}
 
 
-def removals(tables: Tables) -> list[Change]:
-    """The transaction that takes these off whatever has them; the rows vanish with that."""
+def removals(tables: Tables, whole: Tables) -> list[Change]:
+    """The transaction that takes these off whatever has them; the rows vanish with that.
+
+    `whole` has all bridges and ports where an entrance is among them.
+    """
     return [
+        *(change for port in tables.ports if FLOODED in port.external_ids for change in _learning(port, whole)),
         *(_removal("Bridge", "mirrors", mirror.uuid) for mirror in tables.mirrors),
         *(_removal("Bridge", "ports", port.uuid) for port in tables.ports),
         *(_removal("Open_vSwitch", "bridges", bridge.uuid) for bridge in tables.bridges),
     ]
+
+
+def enters(tables: Tables) -> bool:
+    """Whether a port into a VLAN is among these."""
+    return any(FLOODED in port.external_ids for port in tables.ports)
+
+
+def _learning(port: MirroringPort, whole: Tables) -> Iterator[Change]:
+    """The bridge of an entrance learns addresses of its VLAN again, where it did before the first one."""
+    yield from (_as_read(bridge) for bridge in whole.bridges if port.uuid in bridge.ports)
+    if bridge := learning(port, whole):
+        where = [["_uuid", "==", uuid(bridge.uuid)]]
+        mutations = [["flood_vlans", "delete", a_set(port.tag)]]
+        yield {"op": "mutate", "table": "Bridge", "where": where, "mutations": mutations}
+
+
+def learning(port: MirroringPort, whole: Tables) -> MirroringBridge | None:
+    """The bridge that is to learn addresses of the port's VLAN again once this last entrance to it is gone."""
+    bridge = next((bridge for bridge in whole.bridges if port.uuid in bridge.ports), None)
+    if bridge is None or port.tag is None or port.external_ids.get(FLOODED) != _YES:
+        return None
+    return bridge if len(_entrances(port.tag, bridge, whole)) == 1 else None
 
 
 def _removal(table: str, column: str, row: str) -> Change:
@@ -199,6 +269,8 @@ def _removal(table: str, column: str, row: str) -> Change:
 def differences(do: Operation, tables: Tables) -> list[str]:
     """What somebody changed of what `do` wrote, in words; `tables` has our rows and the ports that they name."""
     want, mirror = wanted(do), _mirror_of(do, tables)
+    if want.entry:
+        return list(_in_port(want, tables))
     told = ["the mirror's row is gone"] if mirror is None else list(_in_mirror(do, want, mirror, tables))
     told += list(_in_relay(want, tables)) if want.relay else []
     return told + (list(_in_port(want, tables)) if want.port else [])
@@ -279,8 +351,8 @@ def _in_port(want: Wanted, tables: Tables) -> Iterator[str]:
     if port.name != want.port or port.interfaces != (row.uuid,):
         yield f"port {want.port} is another one"
     # One that is as the mirrored port changes with it no more, once it is there.
-    if port.tag is not None and not want.alike:
-        yield f"port {want.port} has the tag {port.tag}"
+    if port.tag != (want.entry or None) and not want.alike:
+        yield f"port {want.port} has {'no tag' if port.tag is None else f'the tag {port.tag}'}"
     if row.type != want.kind:
         yield f"the type of {want.port} is {row.type!r}"
     for key in sorted(row.options.keys() | want.options.keys()):

@@ -6,9 +6,15 @@ through a device of our own (an internal port), whose ingress hook has the filte
 
     port ==mirror==> our device --filter--> a device that takes them                          nic:, vm:
     port ==mirror==> our device --filter--> a bridge of our own ==mirror==> its tunnel port   tunnels
+    port ==mirror==> our device --filter--> a port of our own in the VLAN                     rspan:
 
 The bridge of our own (a *relay*) has no flows, so it forwards nothing; but it mirrors what comes in.
 Where frames are filtered and cut, a second relay cuts them in between.
+
+The port in the VLAN (an *entrance*) the switch takes for any other: it puts what comes in into the
+VLAN and hands it to all ports that carry that.  So that it does not learn there that the VM is
+behind the entrance, the VLAN is made one in which it learns nothing (``flood_vlans``), as Open
+vSwitch's manual wants it for RSPAN anyway.
 """
 
 from __future__ import annotations
@@ -19,8 +25,8 @@ from dataclasses import replace
 from tapwright.errors import ProviderError
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
 from tapwright.plan.steps import Step
-from tapwright.providers.linux_mirror import asks_direction, at_hook, relayed
-from tapwright.providers.ovs_mirror import made, name_of, refuse
+from tapwright.providers.linux_mirror import asks_direction, at_hook, relayed, without_vlan
+from tapwright.providers.ovs_mirror import entrance, made, name_of, refuse
 
 _OWN = Target(TargetKind.NIC)
 
@@ -51,10 +57,11 @@ def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
 
 
 def _steps(mirror: Mirror, remote: str) -> Iterator[Step]:
-    entry = _taker(mirror)
-    if entry is None:
-        entry, relay = _relay(mirror, remote)
-        yield relay
+    taker = _taker(mirror)
+    entry = taker or Place()
+    if taker is None:
+        entry, way_out = (_entrance if mirror.target.kind is TargetKind.RSPAN else _relay)(mirror, remote)
+        yield way_out
     if mirror.program and mirror.snaplen:
         short, cut = name_of(mirror, "short"), name_of(mirror, "cut")
         why = f"of what comes in by {cut}, a bridge of our own, {mirror.snaplen} bytes are copied to {short}"
@@ -62,19 +69,47 @@ def _steps(mirror: Mirror, remote: str) -> Iterator[Step]:
         yield relayed(short, mirror.point.netns, mirror.mark, at_hook(b"", outgoing=False), entry)
         entry = Place(device_name=cut)
     for way in _ways(mirror):
-        device = name_of(mirror, f"from the port, {way}")
+        device = _device(mirror, way)
         yield _fed(mirror, remote, way, device)
-        program = at_hook(mirror.program, outgoing=(way is Direction.IN) == mirror.point.outgoing_is_to_vm)
-        yield relayed(device, mirror.point.netns, mirror.mark, program, entry, str(way))
+        yield relayed(device, mirror.point.netns, mirror.mark, _filter(mirror, way), entry, str(way))
+
+
+def _device(mirror: Mirror, way: Direction) -> str:
+    return name_of(mirror, f"from the port, {way}")
+
+
+def _filter(mirror: Mirror, way: Direction) -> bytes:
+    program = at_hook(mirror.program, outgoing=(way is Direction.IN) == mirror.point.outgoing_is_to_vm)
+    # A port that carries the VLAN of the copies gets them, too.
+    return without_vlan(program, mirror.target.vlan) if mirror.target.vlan else program
 
 
 def _relay(mirror: Mirror, remote: str) -> tuple[Place, Step]:
     """A bridge of our own with the tunnel; the same one for all ports of a session with the same target."""
-    shared = replace(mirror, point=replace(mirror.point, port=""), program=b"", snaplen=0, vlans=())
+    shared = _for_all_ports(mirror)
     bridge = name_of(shared, "relay")
     why = f"what comes in by {bridge}, a bridge of our own, is copied to {mirror.target.text}"
     step = made(shared, remote, name_of(shared), why, relay=bridge, way=str(mirror.direction))
     return Place(device_name=bridge), step
+
+
+def _entrance(mirror: Mirror, remote: str) -> tuple[Place, Step]:
+    """A port of our own in the VLAN; the same one for all ports of a session."""
+    shared = _for_all_ports(mirror)
+    name = name_of(shared, "entrance")
+    why = f"what comes in by {name}, a device of our own, goes to all ports that carry VLAN {mirror.target.vlan}"
+    return Place(device_name=name), entrance(shared, remote, name, f"{why}; no address is learned there")
+
+
+def _for_all_ports(mirror: Mirror) -> Mirror:
+    return replace(
+        mirror,
+        point=replace(mirror.point, port=""),
+        direction=Direction.BOTH if mirror.target.vlan else mirror.direction,
+        program=b"",
+        snaplen=0,
+        vlans=(),
+    )
 
 
 def _ways(mirror: Mirror) -> tuple[Direction, ...]:
@@ -85,16 +120,13 @@ def _ways(mirror: Mirror) -> tuple[Direction, ...]:
 
 
 def _taker(mirror: Mirror) -> Place | None:
-    """The device that the kernel gives the copies to; None for a tunnel.  Raises ProviderError where neither can be."""
+    """The device that the kernel gives the copies to; None for a tunnel or a VLAN.
+
+    Raises ProviderError where there is none.
+    """
     place, port = mirror.place, mirror.point.port
-    if mirror.target.tunnel:
+    if mirror.target.tunnel or mirror.target.vlan:
         return None
-    if mirror.target.kind is TargetKind.RSPAN:
-        raise ProviderError(
-            f"what is filtered of port {port} cannot be put into VLAN {mirror.target.vlan}: Open vSwitch does that "
-            "with whole ports only",
-            "leave the filter out, or send the copies to a collector: --to erspan2://ADDRESS?session=7",
-        )
     beside = place.device is None or place.device.netns == mirror.point.netns.inode
     if not beside or not (place.device_name or place.device):
         raise ProviderError(

@@ -15,6 +15,7 @@ from tapwright.adapters.namespaces import Process
 from tapwright.adapters.ovsdb import DEFAULT_REMOTE
 from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirroringPort, MirrorRow, Tables
 from tapwright.plan.steps import Leftover, Mark, Operation
+from tapwright.providers.ovs_changes import learning
 from tapwright.providers.ovs_mirror import MARK, STEP, UNDO
 
 OVN_OWNED = "ovn-owned"
@@ -104,6 +105,11 @@ def _command(
     if bridges:
         mirrors, ports = [], []
     words = [["remove", "Bridge", _bridge(tables, mirror), "mirrors", mirror.uuid] for mirror in mirrors]
+    words += [
+        ["remove", "Bridge", bridge.name, "flood_vlans", str(port.tag)]
+        for port in ports
+        if (bridge := learning(port, tables))
+    ]
     words += [["--if-exists", "del-port", port.name] for port in ports]
     words += [["--if-exists", "del-br", bridge.name] for bridge in bridges]
     where = [] if remote == DEFAULT_REMOTE else [f"--db={remote}"]

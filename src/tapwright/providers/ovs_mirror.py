@@ -21,6 +21,8 @@ MARK = "tapwright-mark"
 """External id with `Mark.text` on every row of ours."""
 STEP = "tapwright-step"
 """External id with the name of the step that made the row."""
+FLOODED = "tapwright-flooded"
+"""External id of a port by which frames enter a VLAN: whether the switch learned addresses of that VLAN before."""
 DO, UNDO = "mirror", "unmirror"
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -58,6 +60,16 @@ def made(mirror: Mirror, remote: str, name: str, why: str, **more: Argument) -> 
         device=name if own(mirror.target) else "",
         **({"vlans": ",".join(map(str, mirror.vlans))} if mirror.vlans else {}),
         **more,
+    )
+    return Step(do, Operation.of("ovs", UNDO, **identity), why)
+
+
+def entrance(mirror: Mirror, remote: str, name: str, why: str) -> Step:
+    """The step of a port of our own by which frames enter the VLAN of `mirror`'s target."""
+    identity = {"name": name, "mark": mirror.mark.text, "port": mirror.point.port, "remote": remote}
+    vlan = mirror.target.vlan
+    do = Operation.of(
+        "ovs", DO, **identity, bridge=mirror.point.switch, target=f"rspan:{vlan}", device=name, entry=vlan
     )
     return Step(do, Operation.of("ovs", UNDO, **identity), why)
 
@@ -164,6 +176,8 @@ class Wanted:
     """Name of a bridge of our own that is made too; its local port of that name is what is mirrored."""
     mirrored: str = ""
     """Name of the port that is mirrored."""
+    entry: int = 0
+    """VLAN that the new port leads into; then nothing is mirrored."""
 
 
 def wanted(do: Operation) -> Wanted:
@@ -180,7 +194,7 @@ def wanted(do: Operation) -> Wanted:
         kind=kind,
         options=_options(target, Direction(way)) if target.tunnel else {},
         existing=do.text("place") if do.number("existing") else "",
-        vlan=target.vlan,
+        vlan=0 if do.number("entry") else target.vlan,
         # From the switch: what a VM sends enters at its port, what comes to it leaves there.
         from_vm=selects != Direction.IN,
         to_vm=selects != Direction.OUT,
@@ -190,6 +204,7 @@ def wanted(do: Operation) -> Wanted:
         alike=bool(do.number("alike")),
         relay=relay,
         mirrored=relay or do.text("port"),
+        entry=do.number("entry"),
     )
 
 

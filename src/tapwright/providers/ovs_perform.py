@@ -19,7 +19,7 @@ from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
-from tapwright.providers.ovs_changes import allowed, changes, differences, losses, removals, spellings
+from tapwright.providers.ovs_changes import allowed, changes, differences, enters, losses, removals, spellings
 from tapwright.providers.ovs_counts import at_port
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
 
@@ -56,19 +56,37 @@ def open_mirror(remote: str, do: Operation) -> None:
 
 def close_mirror(remote: str, operation: Operation) -> bool:
     """Remove what carries the mark and name of `operation` from the database at `remote`; whether there was any."""
-    ours = _ours(remote, operation)
-    if not (ours.mirrors or ours.ports or ours.bridges):
+    if not _any(_ours(remote, operation)):
         return False
     control, before = "", 0
     with suppress(TapwrightError):
         control = unixctl.control_socket(remote)
         before = _reconfigurations(control)
-    transact(remote, removals(ours))
+    _remove(remote, operation)
     if control:
         # So that devices of ours are gone when we say so.  Where ovs-vswitchd is gone, they are too.
         with suppress(TapwrightError):
             _until(lambda: _reconfigurations(control) > before)
     return True
+
+
+def _any(tables: Tables) -> bool:
+    return bool(tables.mirrors or tables.ports or tables.bridges)
+
+
+def _remove(remote: str, operation: Operation) -> None:
+    """One transaction, unless it is done already; as long as the bridge of an entrance changes, again."""
+    for attempt in range(_TRIES):
+        ours = _ours(remote, operation)
+        whole = select(remote, ("Bridge", ()), ("Port", ())) if enters(ours) else Tables()
+        try:
+            if _any(ours):
+                transact(remote, removals(ours, whole))
+        except Outdated:
+            if attempt == _TRIES - 1:
+                raise
+            continue
+        return
 
 
 def look(remote: str, step: Step) -> Finding:
@@ -94,8 +112,10 @@ def count(remote: str, step: Step) -> int | None:
     return next((row.statistics.get("tx_packets") for row in tables.mirrors), None)
 
 
-def measure(remote: str, step: Step) -> Counts:
+def measure(remote: str, step: Step, vlan: int = 0) -> Counts:
     """What is counted at the mirrored port and of the mirror, both as ovs-vswitchd published them last.
+
+    `vlan` is where the copies go, where the step itself does not say.
 
     That is every 5 s, of the port as it is then and of the mirror as its cached flows were looked through last.
     """
@@ -111,7 +131,8 @@ def measure(remote: str, step: Step) -> Counts:
     copies = next((row.statistics.get("tx_packets", 0) for row in tables.mirrors), None)
     counts, want = at_port(tables.interfaces), wanted(step.do)
     # A port without a tag may carry the VLAN of the copies, too, and counts them as what comes to the VM.
-    if want.vlan and any(port.carries(want.vlan) for port in ports):
+    vlan = want.vlan or vlan
+    if vlan and any(port.carries(vlan) for port in ports):
         counts = replace(counts, seen=replace(counts.seen, into=None))
     if want.to_vm and want.from_vm:
         return replace(counts, total=copies)
@@ -158,11 +179,12 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
 
 
 def _read(remote: str, do: Operation, want: Wanted) -> Tables:
-    """The bridge, and the ports and interfaces that the mirror names."""
+    """The bridge, and the ports and interfaces that the mirror names; all ports where those of the VLAN matter."""
     names = [name for name in (want.port, want.existing, *spellings(want.mirrored)) if name]
     return select(
         remote,
         ("Bridge", [["_uuid", "==", uuid(do.text("bridge"))]]),
+        *([("Port", ())] if want.entry else ()),
         *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)),
         *(("Interface", [["name", "==", name]]) for name in dict.fromkeys(names)),
     )

@@ -19,6 +19,9 @@ from tapwright.plan.preflight import Facts, TooLarge, Vlan, Way
 from tapwright.providers.ovs_changes import spellings
 
 _LINE = re.compile(r"^(src|gateway|dev)\s+(\S+)$", re.MULTILINE)
+_FLOW = re.compile(r"^(.*priority=.*)actions=(.*)$", re.MULTILINE)
+"""A line of ``bridge/dump-flows``; table 254 is Open vSwitch's own."""
+_HARMLESS = re.compile(r"(NORMAL|drop|resubmit\(,\d+\)|goto_table:\d+)(,(NORMAL|resubmit\(,\d+\)|goto_table:\d+))*")
 _WITHOUT_DEVICE = frozenset({"patch", "vxlan", "geneve", "gre", "erspan", "ip6gre", "ip6erspan", "gtpu", "bareudp"})
 
 
@@ -39,16 +42,36 @@ def scout(remote: str, mirror: Mirror) -> Facts:
         mirrors=len(bridge.mirrors),
         # Measured on the userspace datapath; what the kernel's does depends on its tunnels' DF bit.
         too_large=TooLarge.LOST if userspace else TooLarge.UNKNOWN,
-        vlan=_vlan(mirror, bridge, tables) if mirror.target.vlan else None,
+        vlan=_vlan(remote, mirror, bridge, tables) if mirror.target.vlan else None,
     )
 
 
-def _vlan(mirror: Mirror, bridge: MirroringBridge, tables: Tables) -> Vlan:
+def _vlan(remote: str, mirror: Mirror, bridge: MirroringBridge, tables: Tables) -> Vlan:
     """Who gets the copies that are put into a VLAN."""
-    ports = [port for port in tables.ports if port.uuid in bridge.ports and port.carries(mirror.target.vlan)]
+    vlan = mirror.target.vlan
+    ports = [port for port in tables.ports if port.uuid in bridge.ports and port.carries(vlan)]
     vms = {port.name for port in ports if any(_is_vms(row) for row in _interfaces(tables, port.name))}
     names = sorted(port.name for port in ports if port.name != bridge.name)
-    return Vlan(tuple(names), tuple(name for name in names if name in vms))
+    own = any(port.tag == vlan for port in map(tables.port, spellings(mirror.point.port)) if port)
+    besides = _besides(remote, bridge) if mirror.program else ""
+    return Vlan(tuple(names), tuple(name for name in names if name in vms), own, besides)
+
+
+def _besides(remote: str, bridge: MirroringBridge) -> str:
+    """What may become of a frame that comes in by a new port, besides that its VLAN's ports get it."""
+    if bridge.listens:
+        return f"{bridge.name} has {' and '.join(bridge.listens)} on"
+    flows = unixctl.command(unixctl.control_socket(remote), "bridge/dump-flows", bridge.name)
+    return f"flows of OpenFlow forward frames on {bridge.name}" if forwards(flows) else ""
+
+
+def forwards(flows: str) -> bool:
+    """Whether one of these flows forwards frames of a port that it does not name, other than as a switch does."""
+    return any(
+        not _HARMLESS.fullmatch(actions)
+        for match, actions in _FLOW.findall(flows)
+        if not match.startswith("table_id=254,") and ",in_port=" not in match
+    )
 
 
 def _is_vms(row: MirroringInterface) -> bool:
