@@ -116,7 +116,8 @@ def listening(lab: Lab, process: subprocess.Popen) -> None:
     for _ in range(2000):
         assert process.poll() is None, process.communicate()
         inside = Path(f"/proc/{process.pid}/ns/net").stat().st_ino == there
-        if inside and any(line.split()[4] != "0" for line in table.read_text().splitlines()[1:]):
+        sockets = table.read_text().splitlines()[1:] if inside else []
+        if sockets and all(line.split()[4] != "0" for line in sockets):  # they are opened first, and then bound
             lab.exec("collector", ["sleep", "0.1"])
             return
         lab.exec("collector", ["sleep", "0.01"])
@@ -231,6 +232,35 @@ def test_a_filter_on_what_is_inside_and_a_session(mirrored: Lab, tmp_path: Path)
     assert set(rows) == {("1", "60", "74")}
     assert result["filtered_by"] == "kernel"
     assert result["sessions"][0]["missing"] is None, "what a filter leaves out is not missing"
+
+
+@pytest.fixture
+def little_room(lab: Lab) -> Iterator[None]:
+    """The collector's kernel has room for some 200 instructions."""
+    setting = "/proc/sys/net/core/optmem_max"
+    usual = lab.exec("collector", ["cat", setting]).stdout
+    lab.exec("collector", ["tee", setting], stdin="8192")
+    try:
+        yield
+    finally:
+        lab.exec("collector", ["tee", setting], stdin=usual)
+
+
+@pytest.mark.usefixtures("little_room")
+def test_a_filter_that_is_too_long_for_the_kernel(lab: Lab, tmp_path: Path) -> None:
+    """Refused; with consent the kernel keeps what is a mirror and the engine judges what is inside, also raw IP."""
+    hosts = [f"host 10.8.0.{number}" for number in range(180)]
+    text = " or ".join([*hosts, "udp port 7002", "udp port 7004"])
+    arguments = ("erspan", "gre", "vxlan", "geneve", "--from", _ARRIVED, "-f", text)
+    refused = lab.exec("collector", [sys.executable, "-m", "tapwright", "collect", *arguments], check=False)
+    assert (refused.code, "--filter-in-engine" in refused.stderr) == (6, True), refused.stderr
+    path, result = tmp_path / "long.pcapng", {}
+    raw = outer(lab, 47, struct.pack("!HH", 0, 0x0800) + inner(4)[14:])
+    not_asked = outer(lab, 47, struct.pack("!HH", 0, 0x0800) + inner(5)[14:])
+    with collecting(lab, *arguments, "--filter-in-engine", "-w", str(path), result=result):
+        send(lab, [*(erspan2(lab, n, inner(n)) for n in range(4)), raw, not_asked, udp(lab, 9, inner(2))])
+    assert ports(path) == Counter(["7002", "7004"])
+    assert (result["written"], result["filtered_by"]) == (2, "kernel and engine")
 
 
 def test_who_is_not_named_is_counted_and_not_stored(lab: Lab, tmp_path: Path) -> None:

@@ -108,14 +108,14 @@ fn assign(
     new
 }
 
-/// Whether the part of the filter that the kernel does not run lets the packet pass; of a mirror it is for the
-/// frame `inside`.
+/// Whether the part of the filter that the kernel does not run lets the packet pass, or where that is asked for
+/// the frame `inside`.
 #[inline]
 fn admits(spec: &Spec, frame: &Frame<'_>, inside: Option<&decap::Frame<'_>>) -> bool {
     let Some(judge) = &spec.judge else {
         return true;
     };
-    if let (Role::Mirrored { .. }, Some(inside)) = (spec.role, inside) {
+    if let Some(inside) = inside.filter(|_| spec.judges_inside) {
         return judge.run(inside.span.bytes(), inside.span.wire() as u32) > 0;
     }
     let beside = Beside {

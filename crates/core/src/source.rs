@@ -26,7 +26,7 @@ pub enum Role {
         /// In the VLAN of the VM's own port, whose tag the VM never sees: it is taken off.
         tagged: bool,
     },
-    /// A mirror's: each session in them becomes an interface, and `judge` is for what is inside.
+    /// A mirror's: each session in them becomes an interface.
     Mirrored {
         /// Some are left out on purpose, so their numbers do not tell what is missing.
         filtered: bool,
@@ -61,6 +61,8 @@ pub struct Spec {
     pub program: Vec<Instruction>,
     /// What the kernel let pass is judged by this too, where the whole filter is too long for it.
     pub judge: Option<Program>,
+    /// It is for the frame inside, where there is one.
+    pub judges_inside: bool,
     /// Write what is inside of the packets, not the packets.
     pub unwrap: Option<Options>,
     /// What else is done with its packets.

@@ -34,6 +34,7 @@ struct SourceRequest {
     filter: String,
     program: Vec<u8>,
     judge: Vec<u8>,
+    judge_inside: bool,
     unwrap: Option<UnwrapRequest>,
     role: String,
     gaps: bool,
@@ -92,6 +93,7 @@ fn spec(request: SourceRequest, snaplen: u32, os: &str) -> PyResult<Spec> {
     Ok(Spec {
         program: program(&request.program, snaplen)?,
         judge: judge(&request.judge)?,
+        judges_inside: request.judge_inside,
         unwrap: request.unwrap.map(Options::from),
         role: role(&request.role, request.gaps)?,
         interface: Interface {

@@ -48,13 +48,15 @@ class Source:
     It already returns the snap length, so that the kernel copies no more than is kept."""
     judge: bytes = b""
     """What the kernel let pass is judged by this program too, where the whole filter is too long for it."""
+    judge_inside: bool = False
+    """`judge` is for the frame inside, where one can be unwrapped."""
     unwrap: Unwrap | None = None
     """Write what is inside of the packets; None writes them as they come."""
     role: str = "seen"
     """``seen``: a VM's packets.  ``copied``: a VM's, as its switch copies them to a device of ours, so that `mac`
     tells the direction; ``copied tagged``: in the VLAN of its port, whose tag is taken off.  ``mirrored``: each
-    session in them becomes an interface, `judge` is for what is inside.  ``tagged``: a mirror's in a VLAN whose tag
-    is taken off.  ``strange``: counted by sender and not kept."""
+    session in them becomes an interface.  ``tagged``: a mirror's in a VLAN whose tag is taken off.  ``strange``:
+    counted by sender and not kept."""
     gaps: bool = True
     """Whether all packets of a session are here, so that its sequence numbers tell what is missing."""
 

@@ -43,6 +43,8 @@ _SOURCE = Parsed("source", feed)
 @click.option("-f", "--filter", "text", default="", metavar="FILTER", help="pcap filter on the mirrored frames.")
 @click.option("--vni", type=click.IntRange(0, (1 << 32) - 1), default=None, metavar="N",
               help="Only this VNI, key or ERSPAN session.")  # fmt: skip
+@click.option("--filter-in-engine", is_flag=True,
+              help="Let tapwright finish a filter that is too long for the kernel.")  # fmt: skip
 @click.option("-s", "--snaplen", type=click.IntRange(1, DEFAULT_SNAPLEN), default=DEFAULT_SNAPLEN, show_default=True,
               metavar="BYTES", help="Keep at most so many bytes of a mirrored frame.")  # fmt: skip
 @click.option("-c", "--count", type=click.IntRange(min=1), default=None, metavar="N", help="Stop after N packets.")
@@ -87,6 +89,7 @@ def _collection(options: dict[str, Any], *, overwrite: bool) -> Collection:
         exporters=exporters(options["senders"] or "any"),
         filter=options["text"],
         vni=options["vni"],
+        filter_in_engine=options["filter_in_engine"],
         snaplen=options["snaplen"],
         packets=options["count"] or 0,
         seconds=options["duration"] or 0,

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from tapwright import config as configuration
 from tapwright._core import __version__
-from tapwright.adapters import livepcap
+from tapwright.adapters import attach, livepcap
 from tapwright.adapters.quiet import silence
 from tapwright.capture import describe
 from tapwright.capture.files import owner
@@ -21,6 +22,7 @@ from tapwright.control.prepare import resolver
 from tapwright.errors import UsageError
 from tapwright.filter import mirror
 from tapwright.filter.compile import Compiled, compile_filter
+from tapwright.filter.fit import Fit
 from tapwright.filter.mirror import Mirrors
 from tapwright.find.topology import Topology
 from tapwright.model import Device
@@ -49,6 +51,7 @@ class Collection:
     """None takes everybody's."""
     filter: str = ""
     vni: int | None = None
+    filter_in_engine: bool = False
     snaplen: int = DEFAULT_SNAPLEN
     packets: int = 0
     seconds: float = 0.0
@@ -143,14 +146,23 @@ def _wrapped(
     collection: Collection, user: Compiled, device: Device, feeds: Sequence[Feed], depth: int
 ) -> Iterator[Source]:
     mirrors = _mirrors(collection, feeds, depth)
-    fitted = mirror.wanted(mirrors, user, collection.snaplen)
+    fitted = _fitted(mirrors, user, collection)
     ports = {name.replace("-", "_"): numbers for name, numbers in mirrors.ports.items()}
     closed: dict[str, tuple[int, ...]] = {"vxlan": (), "vxlan_gpe": (), "geneve": ()}
     source = _source(device, feeds, user, fitted.kernel.code)
     whole = not user.text and collection.vni is None
-    yield replace(source, role="mirrored", unwrap=Unwrap(depth, **{**closed, **ports}), gaps=whole)
+    opened = Unwrap(depth, **{**closed, **ports})
+    yield replace(source, role="mirrored", unwrap=opened, judge=fitted.engine, gaps=whole)
     if mirrors.exporters is not None:
         yield _strange(source, mirror.strange(mirrors).code)
+
+
+def _fitted(mirrors: Mirrors, user: Compiled, collection: Collection) -> Fit:
+    wanted = partial(mirror.wanted, mirrors, user, collection.snaplen, finish_in_engine=collection.filter_in_engine)
+    fitted = wanted()
+    if attach.has_room(fitted.kernel.code):
+        return fitted
+    return wanted(limit=min(attach.room(), len(fitted.kernel) - 1))
 
 
 def _mirrors(collection: Collection, feeds: Sequence[Feed], depth: int) -> Mirrors:
@@ -174,7 +186,7 @@ def _tzsp(collection: Collection, user: Compiled, device: Device, feed: Feed) ->
     mirrors = Mirrors((), {}, 1, collection.exporters, (str(feed.address),) if feed.address else ())
     source = _source(device, [feed], user, mirror.udp(feed.ports[0], mirrors).code)
     judge = user.program.code if user.text else b""
-    yield replace(source, role="mirrored", unwrap=Unwrap(1, (), (), ()), judge=judge)
+    yield replace(source, role="mirrored", unwrap=Unwrap(1, (), (), ()), judge=judge, judge_inside=True)
     if mirrors.exporters is not None:
         yield _strange(source, mirror.udp(feed.ports[0], mirrors, strangers=True).code)
 

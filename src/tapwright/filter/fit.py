@@ -52,6 +52,11 @@ class Refused:
         hint = f"it fits {self.described}" if self.nearest else "filter on a network (`net 10.0.0.0/24`) instead"
         return FilterError(self.reason, text, hint=hint)
 
+    def with_consent(self, text: str) -> FilterError:
+        """The same where a person may agree to have it finished in the engine."""
+        error = self.error(text)
+        return FilterError(error.message, text, hint=f"{error.hint}; or let the engine finish it: --filter-in-engine")
+
 
 def fit(
     filters: Filters, wrapping: Wrapping, *, finish_in_engine: bool = False, limit: int = MAX_INSTRUCTIONS

@@ -10,7 +10,7 @@ from tapwright.filter.compile import Compiled, compile_filter
 from tapwright.filter.fit import Fit, Refused, fit
 from tapwright.filter.inner import compile_inner
 from tapwright.filter.libpcap import Compiler
-from tapwright.filter.program import MAX_SNAPLEN, Program
+from tapwright.filter.program import MAX_INSTRUCTIONS, MAX_SNAPLEN, Program
 from tapwright.filter.relocate import Filters, relocate
 from tapwright.filter.wrapping import Wrapping
 
@@ -34,12 +34,23 @@ class Mirrors:
     ids: tuple[int, ...] = ()
 
 
-def wanted(mirrors: Mirrors, user: Compiled, snaplen: int) -> Fit:
-    """For what the exporters that were named send.  Raises FilterError where it is too long for the kernel."""
+def wanted(
+    mirrors: Mirrors,
+    user: Compiled,
+    snaplen: int,
+    *,
+    finish_in_engine: bool = False,
+    limit: int = MAX_INSTRUCTIONS,
+) -> Fit:
+    """For what the exporters that were named send.
+
+    Raises FilterError where it is too long for the kernel and may not be finished in the engine.
+    """
     filters = compile_inner(user.pcap_text, outer=outer(mirrors), outgoing_is_to_vm=False)
-    fitted = fit(filters, _wrapping(mirrors, mirrors.depth, snaplen))
+    wrapping = _wrapping(mirrors, mirrors.depth, snaplen)
+    fitted = fit(filters, wrapping, finish_in_engine=finish_in_engine, limit=limit)
     if isinstance(fitted, Refused):
-        raise fitted.error(user.text)
+        raise fitted.with_consent(user.text)
     return fitted
 
 

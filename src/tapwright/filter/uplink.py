@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tapwright.errors import FilterError
 from tapwright.filter.compile import Compiled, compile_filter
 from tapwright.filter.fit import FilteredBy, Fit, Refused, fit
 from tapwright.filter.inner import compile_inner
@@ -74,7 +73,7 @@ def at_uplink(
     )
     fitted = fit(filters, wrapping, finish_in_engine=finish_in_engine, limit=limit)
     if isinstance(fitted, Refused):
-        raise _too_long(fitted, user)
+        raise fitted.with_consent(user.text)
     return Found(fitted, text)
 
 
@@ -87,8 +86,3 @@ def _unwrapped(sought: Sought, parts: list[str], outer: str, snaplen: int, live:
     text = " and ".join(part for part in parts if part)
     compiled = compile_filter(text, snaplen=snaplen, live=live, outgoing_is_to_vm=False)
     return Found(Fit(compiled.program, filtered_by=FilteredBy.KERNEL), text)
-
-
-def _too_long(refused: Refused, user: Compiled) -> FilterError:
-    error = refused.error(user.text)
-    return FilterError(error.message, user.text, hint=f"{error.hint}; or let the engine finish it: --filter-in-engine")
