@@ -10,6 +10,7 @@ import pytest
 
 from support.cloud import COLLECTOR, Cloud, cloud
 from support.tapwright import running_command, tapwright
+from tapwright.plan.steps import Mark
 
 pytestmark = pytest.mark.root
 
@@ -94,6 +95,24 @@ def test_killed_it_is_undone_by_the_next_one(lively: Cloud, env: dict[str, str])
         pass
     assert tapwright("sweep", env=env).code == 0
     lively.nbctl("--wait=hv", "sync")
+    assert lively.dump() == before
+
+
+def test_what_another_host_made_is_left_to_it_and_told(lively: Cloud, env: dict[str, str]) -> None:
+    before, provider = lively.dump(), lively.provider()
+    step = lively.step(TO[1], mark=Mark("5e551043", "4242.99.deadbeef.feedface.1", 1000))
+    provider.perform(step.do)
+    try:
+        whole = lively.dump()
+        swept = tapwright("sweep", "--json", env=env)
+        assert (swept.code, swept.data["leftovers"], len(swept.data["waiting"])) == (0, [], 1)
+        said = tapwright("sweep", env=env)
+        assert (said.code, said.err) == (0, "")
+        assert said.out.startswith(f"left to its owner: mirror {step.do.text('name')}-")
+        assert "is undone here once that is 1:00:00" in said.out
+        assert lively.dump() == whole
+    finally:
+        provider.perform(step.undo)
     assert lively.dump() == before
 
 

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,15 +22,15 @@ from tapwright.plan.counts import Counts
 from tapwright.plan.mirrors import Direction, Mirror, parse
 from tapwright.plan.preflight import Answer, Preflight, judge
 from tapwright.plan.steps import NOBODY, Finding, Found, Mark, Operation, Step
-from tapwright.providers.base import Meter
+from tapwright.providers.base import Beacon, Meter
 from tapwright.providers.ovn import Ovn
-from tapwright.providers.ovn_mirror import wanted
+from tapwright.providers.ovn_mirror import BEAT, wanted
 from tapwright.providers.ovs import Ovs
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm
 from tapwright.tap.journal import Journal
 from tapwright.tap.session import Session, State
-from tapwright.tap.sweep import sweep
+from tapwright.tap.sweep import Swept, sweep
 
 pytestmark = pytest.mark.root
 
@@ -66,6 +67,7 @@ def opened(lively: Cloud, target: str = GRE, **more: object) -> Iterator[Step]:
 
 def test_it_keeps_the_contract_of_those_that_change_the_world() -> None:
     assert isinstance(Ovn(), Meter)
+    assert isinstance(Ovn(), Beacon)
 
 
 @pytest.mark.parametrize(
@@ -501,3 +503,86 @@ def test_before_it_is_opened_a_switch_with_room_for_one_of_two_is_full(lively: C
         assert "31 mirrors already" in refusal.text
     finally:
         lively.vsctl("s1", "clear", "Bridge", "br-int", "mirrors")
+
+
+ELSEWHERE = Mark("5e551043", "4242.99.deadbeef.feedface.1", 1000)
+"""Of a process of another host."""
+
+
+def swept(lively: Cloud, journal: Journal, uptime: float, now: float = NOW) -> Swept:
+    """A sweep so many seconds after this host was started, whatever the time of day is."""
+    provider = lively.provider("s1")
+    return sweep(journal, [provider], lambda _: provider, owner.fate, now, uptime=("a boot", uptime))
+
+
+def test_a_dead_owner_of_another_host_is_told_by_its_silence(lively: Cloud, tmp_path: Path) -> None:
+    """By the time that passes here: how wrong either clock is makes no difference."""
+    before, journal, provider = lively.dump(), Journal(tmp_path / "state"), lively.provider()
+    step = lively.step(GRE, mark=ELSEWHERE)
+    older = lively.step(f"gre://{COLLECTOR}?key=90", mark=replace(ELSEWHERE, session="01de5700"))
+    lively.nbctl("mirror-add", "theirs", "gre", "70", "to-lport", COLLECTOR)
+    provider.perform(older.do)
+    for way in ("in", "out"):  # as if by a tapwright that shows no sign of life
+        lively.nbctl("remove", "Mirror", lively.row(f"{older.do.text('name')}-{way}"), "external_ids", BEAT)
+    untouched = lively.dump()
+    provider.perform(step.do)
+    whole = lively.dump()
+    for uptime, now in ((0.0, NOW), (1800.0, NOW + 9e8), (3600.0, NOW - 9e8)):
+        found = swept(lively, journal, uptime, now)
+        assert (found.leftovers, found.failed, len(found.waiting)) == ((), (), 1)
+        assert "of another host" in found.waiting[0]
+    assert lively.dump() == whole
+    provider.renew(ELSEWHERE, "1")
+    renewed = lively.dump()
+    assert renewed == whole.replace(f'{BEAT}="0"', f'{BEAT}="1"')
+    for uptime in (3700.0, 7300.0):
+        assert swept(lively, journal, uptime).leftovers == (), "it lives"
+    assert lively.dump() == renewed
+    found = swept(lively, journal, 7301.0)
+    assert [leftover.mark for leftover in found.leftovers] == [ELSEWHERE]
+    assert (found.failed, found.waiting) == ((), ())
+    assert lively.dump() == untouched, "what strangers made stays, and what shows no sign of life"
+    assert provider.found(step) == Finding(Found.ABSENT)
+    provider.renew(ELSEWHERE, "2")  # an owner that had only been cut off harms nothing when it comes back
+    assert lively.dump() == untouched
+    provider.perform(older.undo)
+    lively.nbctl("mirror-del", "theirs")
+    assert lively.dump() == before
+
+
+def test_one_that_shows_that_it_lives_at_the_last_moment_is_left_alone(
+    lively: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, provider = lively.dump(), lively.provider("s1")
+    step = lively.step(GRE, mark=ELSEWHERE)
+    provider.perform(step.do)
+    (found,) = [leftover for leftover in provider.leftovers() if leftover.mark == ELSEWHERE]
+    assert found.beat == "0"
+    assert found.undo
+    real = ovnnb.transact
+
+    def transact(*arguments: object) -> object:  # between its look and its transaction
+        monkeypatch.undo()
+        provider.renew(ELSEWHERE, "1")
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ovnnb, "transact", transact)
+    whole = lively.dump()
+    for _ in range(2):
+        with pytest.raises(ProviderError, match="showed a sign of life meanwhile"):
+            provider.perform(found.undo)
+    assert lively.dump() == whole.replace(f'{BEAT}="0"', f'{BEAT}="1"')
+    provider.perform(step.undo)
+    assert lively.dump() == before
+
+
+def test_of_two_hosts_that_sweep_at_once_one_does(lively: Cloud, tmp_path: Path) -> None:
+    before, step = lively.dump(), lively.step(GRE, mark=ELSEWHERE)
+    lively.provider().perform(step.do)
+    journals = [Journal(tmp_path / name) for name in ("one", "other")]
+    for journal in journals:
+        swept(lively, journal, 0.0)
+    with ThreadPoolExecutor() as pool:
+        both = list(pool.map(lambda journal: swept(lively, journal, 3601.0), journals))
+    assert any(found.leftovers for found in both)
+    assert lively.dump() == before

@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from tapwright.plan.steps import Finding, Found, Mark, Operation, Step
 from tapwright.tap import session as room
 from tapwright.tap.session import (
+    BEAT,
+    LONGEST_LEASE,
+    SILENCE,
     Entry,
     Fate,
     Progress,
@@ -149,10 +152,35 @@ def test_marks_without_a_journal(fate: Fate, now: float, gone: bool) -> None:
     assert abandoned(SESSION.mark, now, fate, None) is gone
 
 
+@pytest.mark.parametrize(
+    ("fate", "silent", "gone"),
+    [
+        (Fate.UNKNOWN, 0.0, False),
+        (Fate.UNKNOWN, SILENCE, False),
+        (Fate.UNKNOWN, SILENCE + 1, True),
+        (Fate.REBOOTED, SILENCE, False),  # perhaps of a double of this host, which lives
+        (Fate.REBOOTED, SILENCE + 1, True),
+        (Fate.ALIVE, 9e9, False),
+        (Fate.DEAD, 0.0, True),  # here that is known
+    ],
+)
+@pytest.mark.parametrize("now", [1060.0, -1e9, 9e9], ids=["right", "behind", "ahead"])
+def test_owners_that_cannot_be_seen_by_the_silence_we_heard_and_by_no_clock(
+    fate: Fate, silent: float, gone: bool, now: float
+) -> None:
+    assert abandoned(SESSION.mark, now, fate, None, silent) is gone
+
+
+def test_no_lease_outlasts_the_silence_and_signs_of_life_come_well_within_it() -> None:
+    assert LONGEST_LEASE <= SILENCE
+    assert 3 * BEAT < SILENCE
+
+
 def test_marks_that_the_journal_knows() -> None:
     open_, closed = replace(SESSION, state=State.RUNNING), replace(SESSION, state=State.CLOSED)
     changed = replace(closed, entries=(Entry(STEP, Progress.CHANGED),))
     assert not abandoned(SESSION.mark, 9e9, Fate.DEAD, open_)
+    assert not abandoned(SESSION.mark, 9e9, Fate.UNKNOWN, open_, 9e9)
     assert abandoned(SESSION.mark, 9e9, Fate.DEAD, closed)
     assert not abandoned(SESSION.mark, 9e9, Fate.DEAD, changed)
 

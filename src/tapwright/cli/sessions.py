@@ -241,7 +241,7 @@ def sweep(dry_run: bool, as_json: bool) -> None:
         waiting = list(_waiting(opened))
         for line in (*_lines(swept, dry=dry_run), *waiting):
             click.echo(printable(line))
-        if not (swept.sessions or swept.leftovers or swept.failed or waiting):
+        if not (swept.sessions or swept.leftovers or swept.waiting or swept.failed or waiting):
             click.echo("nothing was left behind")
     show_warnings(opened.notes)
     if swept.failed:
@@ -255,6 +255,7 @@ def _swept(swept: Swept, *, dry: bool) -> dict[str, Any]:
         "sessions": [{"id": session.id, "what": session.what, "state": session.state} for session in swept.sessions],
         "leftovers": [{"what": left.what, "provider": left.provider} for left in swept.leftovers],
         "kept": swept.kept,
+        "waiting": swept.waiting,
         "failed": swept.failed,
     }
 
@@ -270,6 +271,8 @@ def _lines(swept: Swept, *, dry: bool) -> Iterator[str]:
         yield f"{undone}: {left.what}"
     for text in swept.kept:
         yield f"left as it is, because somebody changed it: {text}"
+    for text in swept.waiting:
+        yield f"left to its owner: {text}"
     for text in swept.failed:
         yield f"not undone: {text}"
 

@@ -139,7 +139,8 @@ def _of_marks(found: Sequence[Leftover], known: Sequence[Session], now: float) -
             continue
         dead = fate in (Fate.DEAD, Fate.REBOOTED)
         state = "its owner is gone, and no journal here knows it" if dead else "of a tapwright that cannot be seen here"
-        yield Remnant(leftover.what, True, state, leftover.command, abandoned(mark, now, fate, session))
+        silent = 0.0 if leftover.beat else None  # only a sweep, which remembers, knows better
+        yield Remnant(leftover.what, True, state, leftover.command, abandoned(mark, now, fate, session, silent))
 
 
 def _of_strangers(found: Sequence[Leftover]) -> Iterator[Remnant]:

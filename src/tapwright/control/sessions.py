@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -19,14 +20,14 @@ from tapwright.model import Answer, Vnic
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
-from tapwright.providers.base import Meter, Provider, Tapper
+from tapwright.providers.base import Beacon, Meter, Provider, Tapper
 from tapwright.signals import handled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, left
 from tapwright.tap.delivery import News
 from tapwright.tap.folder import state_folder
 from tapwright.tap.journal import Journal
-from tapwright.tap.lease import kept
+from tapwright.tap.lease import kept, nothing
 from tapwright.tap.session import LEASE, LONGEST_LEASE, Fate, Session, State, orphaned, over
 from tapwright.tap.sweep import Swept, close, sweep
 
@@ -173,12 +174,26 @@ class Sessions:
             running.session = arm(self._journal, session, steps, self._tapper)
             running.ends = time.monotonic() + (seconds or float("inf"))
             try:
-                with kept(self._journal, running.session, running.stopped, lambda: running.news):
+                with self._kept(running):
                     yield running
             finally:
                 running.session = disarm(self._journal, running.session, self._tapper)
         if running.session.left:
             raise ProviderError(f"not everything was undone: {left(running.session)}", "when mended: tapwright sweep")
+
+    def _kept(self, running: Running) -> AbstractContextManager[None]:
+        """Its lease renewed, and its owner shown to live where that is how others know."""
+        names = dict.fromkeys(step.do.provider for opened in running.mirrors for step in opened.steps)
+        beacons = [found for name in names if isinstance(found := self._provider(name), Beacon)]
+        numbers = itertools.count(1)
+
+        def beat() -> None:
+            number = str(next(numbers))
+            for beacon in beacons:
+                beacon.renew(running.session.mark, number)
+
+        shown = beat if beacons else nothing
+        return kept(self._journal, running.session, running.stopped, lambda: running.news, shown)
 
     def steps(self, mirror: Mirror) -> tuple[Step, ...]:
         """What opens `mirror`.  Raises UsageError, ProviderError where its provider cannot serve it."""

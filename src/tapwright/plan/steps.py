@@ -111,3 +111,5 @@ class Leftover:
     """What removes it; None for a stranger's."""
     command: str
     """What a person would type to remove it."""
+    beat: str = ""
+    """What its owner changes now and then as long as it lives, for those who cannot see it; "" where it does not."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tapwright.plan.mirrors import Mirror
     from tapwright.plan.points import Point
     from tapwright.plan.preflight import Facts
-    from tapwright.plan.steps import Finding, Leftover, Operation, Step
+    from tapwright.plan.steps import Finding, Leftover, Mark, Operation, Step
 
 
 class Provider(Protocol):
@@ -69,6 +69,14 @@ class Tapper(Provider, Protocol):
 
     def copied(self, step: Step) -> int | None:
         """Frames that went through what `step` made, since it was made; None where nothing counts them."""
+
+
+@runtime_checkable
+class Beacon(Tapper, Protocol):
+    """One whose changes are seen by people who cannot see their owner: it shows them that the owner lives."""
+
+    def renew(self, mark: Mark, beat: str) -> None:
+        """Write `beat`, another one each time, beside `mark`.  Raises ProviderError, PrivilegeError."""
 
 
 @runtime_checkable

@@ -22,6 +22,7 @@ from tapwright.providers.ovn_points import points_of
 if TYPE_CHECKING:
     from tapwright.plan.counts import Counts
     from tapwright.plan.preflight import Facts
+    from tapwright.plan.steps import Mark
 
 
 class Ovn:
@@ -111,6 +112,13 @@ class Ovn:
             raise
         except ProviderError:
             return None
+
+    def renew(self, mark: Mark, beat: str) -> None:
+        """In all rows of the session, in one transaction.  Raises ProviderError, PrivilegeError."""
+        from tapwright.adapters import ovnnb
+        from tapwright.providers import ovn_mirror
+
+        ovnnb.transact(self._remote(), ovn_mirror.renewal(mark, beat))
 
     def scouted(self, mirror: Mirror) -> Facts:
         """What OVN says, and the port's switch where that is here.  Raises ProviderError, PrivilegeError."""

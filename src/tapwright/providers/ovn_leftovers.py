@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from tapwright.adapters.ovnnb import Mirroring, NorthboundMirror
 from tapwright.adapters.ovsdb import NORTHBOUND
 from tapwright.plan.steps import Leftover, Mark, Operation
-from tapwright.providers.ovn_mirror import UNDO
+from tapwright.providers.ovn_mirror import BEAT, UNDO
 from tapwright.providers.ovs_mirror import MARK, STEP
 
 
@@ -29,8 +29,10 @@ def _ours(remote: str, there: Mirroring) -> Iterator[Leftover]:
         ports = sorted({port.name for mirror in mirrors for port in there.attached(mirror)})
         what = f"mirror {mirrors[0].name} of OVN" + (f" of logical port {', '.join(ports)}" if ports else "")
         parsed = Mark.parse(mark)
-        undo = Operation.of("ovn", UNDO, name=step, mark=mark, port="") if parsed else None
-        yield Leftover("ovn", what, parsed, undo, _command(remote, mirrors))
+        beats = {mirror.external_ids.get(BEAT, "") for mirror in mirrors}
+        beat = beats.pop() if len(beats) == 1 else ""
+        undo = Operation.of("ovn", UNDO, name=step, mark=mark, port="", beat=beat) if parsed else None
+        yield Leftover("ovn", what, parsed, undo, _command(remote, mirrors), beat)
 
 
 def _command(remote: str, mirrors: Sequence[NorthboundMirror]) -> str:

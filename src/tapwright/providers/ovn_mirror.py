@@ -19,10 +19,12 @@ from tapwright.adapters.ovsdb_transact import Operation as Change
 from tapwright.adapters.ovsdb_transact import a_map, a_set, named, uuid
 from tapwright.errors import ProviderError, UsageError
 from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse
-from tapwright.plan.steps import Operation, Step
-from tapwright.providers.ovs_mirror import identity, label
+from tapwright.plan.steps import Mark, Operation, Step
+from tapwright.providers.ovs_mirror import MARK, carries, identity, label
 
 DO, UNDO = "mirror", "unmirror"
+BEAT = "tapwright-beat"
+"""External id that an owner counts up while it lives, for those who see the database and not the owner."""
 FROM, TO, BOTH = "from-lport", "to-lport", "both"
 """Values of Mirror.filter."""
 _COVERS = {FROM: {Direction.OUT}, TO: {Direction.IN}, BOTH: {Direction.IN, Direction.OUT}}
@@ -175,7 +177,7 @@ def changes(do: Operation, rows: Sequence[Row], port: AttachedPort, there: Mirro
 def _insert(do: Operation, row: Row, name: str) -> Change:
     columns: dict[str, Any] = {
         "name": row.name, "filter": row.filter, "type": row.type, "sink": row.sink, "index": row.index,
-        "external_ids": a_map(identity(do)),
+        "external_ids": a_map({**identity(do), BEAT: "0"}),
     }  # fmt: skip
     return {"op": "insert", "table": "Mirror", "uuid-name": name, "row": columns}
 
@@ -186,6 +188,31 @@ def _as_read(table: str, condition: list[Any], names: Collection[str]) -> Change
         "op": "wait", "timeout": 0, "table": table, "where": [condition], "columns": ["name"], "until": "==",
         "rows": rows,
     }  # fmt: skip
+
+
+def renewal(mark: Mark, beat: str) -> list[Change]:
+    """The transaction that writes `beat` into whatever carries `mark`."""
+    change = [["external_ids", "delete", a_set(BEAT)], ["external_ids", "insert", a_map({BEAT: beat})]]
+    return [{"op": "mutate", "table": "Mirror", "where": [carries({MARK: mark.text})], "mutations": change}]
+
+
+def unrenewed(beat: str, there: Mirroring) -> list[Change]:
+    """What stops a transaction where an owner showed since `beat` that it lives; nothing where no beat is known.
+
+    Raises ProviderError where it did already.
+    """
+    if not beat:
+        return []
+    for mirror in there.mirrors:
+        if mirror.external_ids.get(BEAT) != beat:
+            raise ProviderError(f"the owner of mirror {mirror.name} showed a sign of life meanwhile")
+    return [
+        {
+            "op": "wait", "timeout": 0, "table": "Mirror", "where": [["_uuid", "==", uuid(mirror.uuid)]],
+            "columns": ["external_ids"], "until": "==", "rows": [{"external_ids": a_map(mirror.external_ids)}],
+        }
+        for mirror in there.mirrors
+    ]  # fmt: skip
 
 
 def removals(port: str, there: Mirroring) -> list[Change]:

@@ -11,7 +11,17 @@ from tapwright.adapters.ovsdb_transact import Outdated, uuid
 from tapwright.errors import ProviderError, TapwrightError
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers import ovn_chassis
-from tapwright.providers.ovn_mirror import Row, allowed, changes, differences, mine, names_of, removals, wanted
+from tapwright.providers.ovn_mirror import (
+    Row,
+    allowed,
+    changes,
+    differences,
+    mine,
+    names_of,
+    removals,
+    unrenewed,
+    wanted,
+)
 from tapwright.providers.ovs_mirror import carries, identity
 
 _TRIES = 5
@@ -38,14 +48,16 @@ def open_mirror(remote: str, do: Operation, switches: Sequence[str]) -> None:
 def close_mirror(remote: str, operation: Operation, switches: Sequence[str]) -> None:
     """Detach what carries the mark and name of `operation` from its port, remove it where that was the last.
 
-    Without a port it is removed.  Raises PrivilegeError, ProviderError.
+    Without a port it is removed; with a beat only where that is still its owner's last.
+    Raises PrivilegeError, ProviderError.
     """
     for _ in range(_TRIES):
         there = _ours(remote, operation)
         if not there.mirrors:
             return
         try:
-            ovnnb.transact(remote, removals(operation.text("port"), there))
+            guards = unrenewed(operation.text("beat"), there)
+            ovnnb.transact(remote, [*guards, *removals(operation.text("port"), there)])
         except Outdated:
             continue
         left = {mirror.name for mirror in _ours(remote, operation).mirrors}

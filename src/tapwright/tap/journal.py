@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ _TABLES = (
         state TEXT NOT NULL, error TEXT NOT NULL DEFAULT '', PRIMARY KEY (session, number))""",
     # Beside what has to be undone: nothing depends on it, and an older tapwright knows nothing of it.
     "CREATE TABLE IF NOT EXISTS news (session TEXT PRIMARY KEY, news TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS beats (mark TEXT PRIMARY KEY, beat TEXT NOT NULL, boot TEXT NOT NULL, since REAL)",
 )
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -127,8 +128,30 @@ class Journal:
             with self._writing() as db:
                 for table, column in (("steps", "session"), ("sessions", "id")):
                     db.executemany(f"DELETE FROM {table} WHERE {column} = ?", [(s,) for s in old])  # noqa: S608
-                if _has_news(db):  # an older tapwright, which knows nothing of it, may have forgotten others
+                if _has(db, "news"):  # an older tapwright, which knows nothing of it, may have forgotten others
                     db.execute("DELETE FROM news WHERE session NOT IN (SELECT id FROM sessions)")
+
+    def silence(self, beats: Mapping[str, str], uptime: tuple[str, float], *, record: bool) -> dict[str, float]:
+        """For how many seconds at least each mark has had that beat: 0.0 for one that is seen for the first time.
+
+        `uptime` is the boot and seconds of it.  With `record` that is remembered.
+        Raises CaptureError, PrivilegeError.
+        """
+        boot, now = uptime
+        with self._reading() as db:
+            before = _beats(db) if db else {}
+        # What was not seen this time, because nobody could look, may be seen again.
+        after = {mark: old for mark, old in before.items() if old[1] == boot and 0 <= now - old[2] < _KEPT}
+        for mark, beat in beats.items():
+            old = before.get(mark)
+            since = old[2] if old and old[:2] == (beat, boot) and old[2] <= now else now
+            after[mark] = (beat, boot, since)
+        if record and after != before:
+            self._make()
+            with self._writing() as db:
+                db.execute("DELETE FROM beats")
+                db.executemany("INSERT INTO beats VALUES (?, ?, ?, ?)", [(mark, *beat) for mark, beat in after.items()])
+        return {mark: now - after[mark][2] for mark in beats}
 
     def sessions(self) -> tuple[Session, ...]:
         """All of them, closed ones too, the oldest first.  Raises CaptureError."""
@@ -280,16 +303,31 @@ def _sessions(db: sqlite3.Connection) -> tuple[Session, ...]:
 def _news(db: sqlite3.Connection) -> dict[str, News]:
     """What is known of deliveries; nothing in it is a reason to doubt the journal."""
     found: dict[str, News] = {}
-    rows = db.execute("SELECT CAST(session AS BLOB), CAST(news AS BLOB) FROM news") if _has_news(db) else ()
+    rows = db.execute("SELECT CAST(session AS BLOB), CAST(news AS BLOB) FROM news") if _has(db, "news") else ()
     for session, news in rows:
         with suppress(ValueError, TypeError, AttributeError, RecursionError):
             found[session.decode()] = msgspec.json.decode(news, type=News)
     return found
 
 
-def _has_news(db: sqlite3.Connection) -> bool:
+_Beat = tuple[str, str, float]
+"""The beat, the boot in which it was seen first, and when in that."""
+
+
+def _beats(db: sqlite3.Connection) -> dict[str, _Beat]:
+    """By mark; what makes no sense was not seen."""
+    rows = (
+        db.execute("SELECT mark, beat, boot, since FROM beats WHERE typeof(since) = 'real'")
+        if _has(db, "beats")
+        else ()
+    )
+    return {mark: (beat, boot, since) for mark, beat, boot, since in rows}
+
+
+def _has(db: sqlite3.Connection, table: str) -> bool:
     """Not in a journal that an older tapwright made."""
-    return db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'news'").fetchone() is not None
+    found = db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
+    return found.fetchone() is not None
 
 
 def _encode(operation: Operation) -> str:

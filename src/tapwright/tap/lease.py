@@ -11,7 +11,7 @@ from dataclasses import replace
 from tapwright.errors import CaptureError, TapwrightError
 from tapwright.tap.delivery import News
 from tapwright.tap.journal import Journal, Seen
-from tapwright.tap.session import Session, State
+from tapwright.tap.session import BEAT, Session, State
 
 _POLL = 0.5
 """Seconds between two looks whether somebody asked us to stop."""
@@ -21,24 +21,60 @@ _LONGEST = 15.0
 """Seconds between two renewals at most, however long the lease: news goes with them."""
 _SHORTEST = 2.0
 """Seconds between two renewals at least, however often the news changes."""
+_AGAIN = 60.0
+"""Seconds until what others could not be shown is shown again."""
 
 NewsOf = Callable[[], News | None]
 
 
+def nothing() -> None:
+    """To show to others."""
+
+
 @contextmanager
-def kept(journal: Journal, session: Session, stop: threading.Event, news: NewsOf = lambda: None) -> Iterator[None]:
+def kept(
+    journal: Journal,
+    session: Session,
+    stop: threading.Event,
+    news: NewsOf = lambda: None,
+    beat: Callable[[], None] = nothing,
+) -> Iterator[None]:
     """While this holds, a running session's lease is renewed; `stop` is set once somebody asked for its end.
 
     What `news` says of its mirrors goes into the journal with the lease, and sooner where an outcome changed.
+    `beat` shows those who cannot see this process that it lives.
     """
     ended = threading.Event()
-    thread = threading.Thread(target=_keep, args=(journal, session, stop, news, ended), name="lease", daemon=True)
-    thread.start()
+    threads = [
+        threading.Thread(target=_keep, args=(journal, session, stop, news, ended), name="lease", daemon=True),
+        threading.Thread(target=_show, args=(journal, beat, ended), name="beat", daemon=True),
+    ]
+    mine = threads[: 1 if beat is nothing else 2]
+    for thread in mine:
+        thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
+        for thread in mine:
+            thread.join()
+
+
+def _show(journal: Journal, beat: Callable[[], None], ended: threading.Event) -> None:
+    pause = BEAT
+    while not ended.wait(pause):
+        try:
+            beat()
+        except TapwrightError as error:
+            _note(journal, error)
+            pause = _AGAIN
+        else:
+            pause = BEAT
+
+
+def _note(journal: Journal, error: TapwrightError) -> None:
+    if error.line not in journal.notes:
+        journal.notes.append(error.line)
 
 
 def _keep(journal: Journal, session: Session, stop: threading.Event, news: NewsOf, ended: threading.Event) -> None:
@@ -52,8 +88,7 @@ def _keep(journal: Journal, session: Session, stop: threading.Event, news: NewsO
         try:
             seen = _look(journal, session, latest, renewing=renewing)
         except TapwrightError as error:  # a living owner keeps its mirror even where the disk is full
-            if error.line not in journal.notes:
-                journal.notes.append(error.line)
+            _note(journal, error)
             continue
         if seen is not None and (seen.stop_asked or seen.state is not State.RUNNING):
             stop.set()

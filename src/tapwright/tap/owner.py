@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,11 @@ def fate(owner: str) -> Fate:
     if parts[2] != boot:
         return Fate.REBOOTED
     return _fate_here(int(parts[0]), int(parts[1])) if parts[4] == namespace else Fate.UNKNOWN
+
+
+def uptime() -> tuple[str, float]:
+    """This boot, and seconds of it: a clock that nobody sets and that goes on while the host sleeps."""
+    return _here().split(".")[0], time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def alive(owner: str) -> bool:

@@ -22,6 +22,10 @@ LEASE = 60.0
 """Seconds that a session stays without being renewed."""
 LONGEST_LEASE = 3600.0
 """More than this nobody may ask for, so a mark that ends later was written by another clock."""
+BEAT = 900.0
+"""Seconds after which an owner shows those who cannot see it that it lives."""
+SILENCE = 3600.0
+"""Seconds without that, by the clock of whoever looks, after which they take it for dead: no lease is longer."""
 
 
 class State(StrEnum):
@@ -189,12 +193,17 @@ def orphaned(session: Session, now: float, fate: Fate) -> bool:
     return fate is Fate.REBOOTED or over(session.expires, session.lease, now)
 
 
-def abandoned(mark: Mark, now: float, fate: Fate, session: Session | None) -> bool:
+def abandoned(mark: Mark, now: float, fate: Fate, session: Session | None, silent: float | None = None) -> bool:
     """Whether what carries `mark` may be removed by the mark alone; `session` is what the journal knows of it.
 
     Renewals are not in the mark, so its owner must be known to be dead.  What the journal still
-    has to undo is undone step by step, and what somebody changed stays.
+    has to undo is undone step by step, and what somebody changed stays.  `silent` is for how many
+    seconds we saw no sign of life from an owner that gives some, None for one that gives none: it
+    tells of owners of other hosts, and of one that seems to be of an earlier boot of this one, since
+    what we take for this host may be its double.
     """
     if session is not None and (session.state is not State.CLOSED or session.kept):
         return False
+    if silent is not None and fate in (Fate.UNKNOWN, Fate.REBOOTED):
+        return silent > SILENCE
     return fate is Fate.REBOOTED or (fate is Fate.DEAD and over(mark.expires, LONGEST_LEASE, now))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tapwright.errors import TapwrightError
 from tapwright.plan.steps import Leftover
 from tapwright.providers.base import Tapper
+from tapwright.tap import owner
 from tapwright.tap.arm import TapperOf, disarm, left
 from tapwright.tap.folder import sweeping
 from tapwright.tap.journal import Journal
-from tapwright.tap.session import Fate, Session, State, abandoned, orphaned
+from tapwright.tap.session import SILENCE, Fate, Session, State, abandoned, orphaned
+from tapwright.units import format_duration
 
 FateOf = Callable[[str], Fate]
 
@@ -26,6 +28,8 @@ class Swept:
     """Found in the world without a journal that knows them, and removed."""
     kept: tuple[str, ...] = ()
     """What is ours and somebody changed since, so it was left as it is."""
+    waiting: tuple[str, ...] = ()
+    """What was left to an owner that cannot be seen from here, as long as it may live."""
     failed: tuple[str, ...] = ()
     """What could not be looked at or undone, and why: the next sweep tries again."""
     busy: bool = False
@@ -48,24 +52,34 @@ def sweep(
     *,
     wait: bool = True,
     dry: bool = False,
+    uptime: tuple[str, float] | None = None,
 ) -> Swept:
     """Undo the sessions whose owner is gone and whose lease is over, then what carries our mark and no journal knows.
 
     `tappers` are asked for what they see.  A sweep that is under way already is waited for, or
-    with `wait` unset left to itself.  Raises CaptureError when the journal cannot be read.
+    with `wait` unset left to itself.  `uptime` is this boot and seconds of it, by default now.
+    Raises CaptureError when the journal cannot be read.
     """
     with sweeping(journal.folder, wait=wait) as ours:
         if not ours:
             return Swept(busy=True)
         orphans = [s for s in journal.sessions() if orphaned(s, now, fate_of(s.owner))]
         closed = tuple(orphans if dry else [disarm(journal, s, tapper_of) for s in orphans])
-        found, unseen = _abandoned(journal, tappers, fate_of, now)
+        seen, unseen = _seen(tappers)
+        silent = _silence(journal, seen, fate_of, uptime or owner.uptime(), dry=dry)
+        found = _abandoned(journal, seen, silent, fate_of, now)
         removed, failed = (found, ()) if dry else _removed(found, tapper_of)
         if not dry:
             _forget(journal, now)
     kept = tuple(f"session {s.id}: {entry.error}" for s in closed for entry in s.kept)
     stuck = tuple(f"session {s.id}: {left(s)}" for s in closed if s.left and not dry)
-    return Swept(closed, removed, kept, (*stuck, *unseen, *failed))
+    waiting = tuple(
+        f"{x.what}: of another host; it showed a sign of life, or was seen first, "
+        f"{format_duration(silent[x.mark.text])} ago, and is undone here once that is {format_duration(SILENCE)}"
+        for x in seen
+        if x.mark and x.mark.text in silent and x not in found
+    )
+    return Swept(closed, removed, kept, waiting, (*stuck, *unseen, *failed))
 
 
 def close(journal: Journal, session: str, tapper_of: TapperOf) -> Session | None:
@@ -75,10 +89,8 @@ def close(journal: Journal, session: str, tapper_of: TapperOf) -> Session | None
         return found if found is None or found.state is State.CLOSED else disarm(journal, found, tapper_of)
 
 
-def _abandoned(
-    journal: Journal, tappers: Sequence[Tapper], fate_of: FateOf, now: float
-) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
-    """What carries the mark of somebody who is gone, and what could not be looked at."""
+def _seen(tappers: Sequence[Tapper]) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
+    """What is there, and what could not be looked at."""
     found: list[Leftover] = []
     unseen: list[str] = []
     for tapper in tappers:
@@ -86,9 +98,37 @@ def _abandoned(
             found += tapper.leftovers()
         except TapwrightError as error:
             unseen.append(f"{tapper.name}: {error.line}")
+    return tuple(found), tuple(unseen)
+
+
+def _silence(
+    journal: Journal, seen: Sequence[Leftover], fate_of: FateOf, uptime: tuple[str, float], *, dry: bool
+) -> dict[str, float]:
+    """For how long each owner that shows signs of life to those who cannot see it has shown none to us.
+
+    Clocks are not compared: it is by ours that its beat stayed what it was.
+    """
+    beats: dict[str, str] = {}
+    for x in seen:
+        if x.mark and x.beat and fate_of(x.mark.owner) in (Fate.UNKNOWN, Fate.REBOOTED):
+            beats[x.mark.text] = f"{beats.get(x.mark.text, '')} {x.beat}".strip()
+    try:
+        return journal.silence(beats, uptime, record=not dry)
+    except TapwrightError as error:  # who remembers nothing saw no silence
+        journal.notes.append(error.line)
+        return dict.fromkeys(beats, 0.0)
+
+
+def _abandoned(
+    journal: Journal, seen: Sequence[Leftover], silent: Mapping[str, float], fate_of: FateOf, now: float
+) -> tuple[Leftover, ...]:
+    """What carries the mark of somebody who is gone."""
     known = {session.id: session for session in journal.sessions()}
-    gone = [x for x in found if x.mark and abandoned(x.mark, now, fate_of(x.mark.owner), known.get(x.mark.session))]
-    return tuple(gone), tuple(unseen)
+    return tuple(
+        x
+        for x in seen
+        if x.mark and abandoned(x.mark, now, fate_of(x.mark.owner), known.get(x.mark.session), silent.get(x.mark.text))
+    )
 
 
 def _removed(found: Sequence[Leftover], tapper_of: TapperOf) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
