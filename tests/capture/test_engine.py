@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from tests.support.blocks import INTERFACE, blocks, options
+from tests.support.entered import entered
 from tests.support.netns import veth
+from tests.support.packets import sender
 from tests.support.shark import capinfos, fields
 from tests.support.vnics import quiet_namespace
-from tests.support.wires import OURS, Wire, adds_up, frame, frames, inside, running, sender, source, wire
+from tests.support.wires import OURS, Wire, adds_up, frame, frames, running, source, wire
 
 from tapwright.capture.request import Section
 
@@ -125,10 +127,10 @@ def test_super_frames_keep_their_length(w: Wire, tmp_path: Path) -> None:
     """TCP hands frames of up to 64 KiB over a virtual wire."""
     w.add_addresses()
     path = tmp_path / "gso.pcapng"
-    with inside(w.host, lambda: socket.create_server(("10.9.0.1", 5000))) as listener, running(w.source(), to=path):
+    with entered(w.host, lambda: socket.create_server(("10.9.0.1", 5000))) as listener, running(w.source(), to=path):
         thread = threading.Thread(target=_swallow, args=[listener])
         thread.start()
-        with inside(w.vm, lambda: socket.create_connection(("10.9.0.1", 5000), timeout=20)) as out:
+        with entered(w.vm, lambda: socket.create_connection(("10.9.0.1", 5000), timeout=20)) as out:
             out.sendall(bytes(4_000_000))
         thread.join()
     rows = [tuple(map(int, row)) for row in fields(path, "frame.len", "frame.cap_len", "tcp.len", only="tcp.len > 0")]

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.entered import entered
 from tests.support.netns import ip, veth
+from tests.support.packets import sender
 from tests.support.shark import capinfos, fields, packets
 from tests.support.vnics import quiet_namespace
-from tests.support.wires import OURS, Wire, adds_up, frame, frames, inside, running, sender, source, until, wire
+from tests.support.wires import OURS, Wire, adds_up, frame, frames, running, source, until, wire
 
 from tapwright import _core
 from tapwright.capture.request import Limits, Output, Section
@@ -219,7 +221,7 @@ def test_three_hundred_sources(tmp_path: Path) -> None:
         indexes = {line.split()[1].split("@")[0]: int(line.split(":")[0]) for line in shown}
         vnics = [source(host, f"v{n}", name=f"vm{n}/eth0", index=indexes[f"v{n}"]) for n in range(count)]
         with running(*vnics, to=path) as engine:
-            with inside(host, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as out:
+            with entered(host, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as out:
                 for size in (60, 1000, 300):
                     for number in range(count):
                         out.sendto(frame(size), (f"p{number}", 0))

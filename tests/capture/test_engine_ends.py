@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from tests.support.blocks import STATISTICS, blocks
+from tests.support.packets import sender
 from tests.support.shark import capinfos, packets
-from tests.support.wires import Wire, adds_up, frame, frames, running, sender, until, wire
+from tests.support.wires import Wire, adds_up, frame, frames, running, until, wire
 
 from tapwright import _core
 from tapwright.capture.request import Limits, Output, Section

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from tests.support.blocks import drop_counts, statistics
 from tests.support.netns import ip
+from tests.support.packets import sender
 from tests.support.shark import packets
 from tests.support.vnics import quiet_namespace
-from tests.support.wires import Wire, adds_up, frame, frames, running, sender, source, until, wire
+from tests.support.wires import Wire, adds_up, frame, frames, running, source, until, wire
 
 from tapwright.capture.request import Output
 

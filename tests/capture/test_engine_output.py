@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 from tests.support.blocks import PACKET, SECTION, STATISTICS, blocks, statistics
 from tests.support.netns import ifindex
+from tests.support.packets import sender
 from tests.support.shark import capinfos, fields, packets
-from tests.support.wires import OURS, Wire, adds_up, frame, frames, path_of, running, sender, wire
+from tests.support.wires import OURS, Wire, adds_up, frame, frames, path_of, running, wire
 
 from tapwright.capture.request import Output
 

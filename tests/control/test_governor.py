@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from tests.support.blocks import statistics
+from tests.support.packets import sender
 from tests.support.shark import capinfos, fields
 from tests.support.tapwright import running_command, tapwright
 from tests.support.vnics import Bridge, quiet_bridge
-from tests.support.wires import frames, sender, until
+from tests.support.wires import frames, until
 
 import tapwright as product
 from tapwright.capture.governor import Level, Readings

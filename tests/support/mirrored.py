@@ -1,16 +1,15 @@
 """Two VMs that talk without a pause on a real Open vSwitch, and places to which their frames can be copied."""
 
-import socket
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from support import short_folder
-from support.entered import entered
 from support.netns import ifindex, inode, ip, veth
 from support.openvswitch import OpenVSwitch, openvswitch
+from support.packets import sender
 from support.vnics import allow_ip6, quiet_namespace
 from tapwright.find.topology import join
 from tapwright.model import DeviceKey, Host, Netns
@@ -111,28 +110,21 @@ def _furnish(switch: OpenVSwitch, web: str, db: str, sniffer: str, vm: str, trun
 def talk(one: str, other: str, macs: tuple[str, str] = (WEB, DB)) -> Iterator[None]:
     """Frames to and fro between eth0 of two namespaces, some hundred a second, until the end of the block."""
     stop = threading.Event()
-    ends = [(_socket(one), _frame(macs[1], macs[0])), (_socket(other), _frame(macs[0], macs[1]))]
 
-    def run() -> None:
+    def run(says: Sequence[tuple[Callable[[bytes], int], bytes]]) -> None:
         while not stop.wait(0.005):
-            for end, frame in ends:
-                end.send(frame)
+            for say, frame in says:
+                say(frame)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        for end, _ in ends:
-            end.close()
-
-
-def _socket(netns: str) -> socket.socket:
-    opened = entered(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
-    opened.bind(("eth0", 0))
-    return opened
+    with sender(one, "eth0") as ones, sender(other, "eth0") as others:
+        said = ((ones, _frame(macs[1], macs[0])), (others, _frame(macs[0], macs[1])))
+        thread = threading.Thread(target=run, args=(said,))
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 def _frame(to: str, by: str) -> bytes:

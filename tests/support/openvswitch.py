@@ -46,7 +46,8 @@ class OpenVSwitch:
     def dump(self) -> str:
         """All that `ovs-vsctl list` says, but for what changes by itself."""
         tables = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
-        return CHANGES_BY_ITSELF.sub("", "\n".join(self.vsctl("list", table) for table in tables))
+        asked = (word for table in tables for word in ("--", "list", table))
+        return CHANGES_BY_ITSELF.sub("", self.vsctl(*asked))
 
     def wait_for(self, table: str, record: str, column: str, value: str) -> None:
         """Until ovs-vswitchd has published a value; `ovs-vsctl wait-until` fails after its timeout."""

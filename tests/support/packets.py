@@ -1,26 +1,22 @@
 """Frames with a known content, from inside a namespace."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-_SEND = """
-import json, socket, sys
-device, frames = json.load(sys.stdin)
-with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
-    out.bind((device, 0))
-    for frame in frames:
-        out.send(bytes.fromhex(frame))
-"""
+from support.entered import entered
 
 
 def send(netns: str, device: str, frames: Sequence[bytes]) -> None:
     """Send each frame once out of `device`."""
-    subprocess.run(
-        ["ip", "netns", "exec", netns, sys.executable, "-I", "-c", _SEND],
-        input=json.dumps([device, [frame.hex() for frame in frames]]),
-        text=True,
-        check=True,
-        timeout=30,
-    )
+    with sender(netns, device) as say:
+        for frame in frames:
+            say(frame)
+
+
+@contextmanager
+def sender(netns: str, device: str) -> Iterator[Callable[[bytes], int]]:
+    """Sends frames out of a device."""
+    with entered(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as out:
+        out.bind((device, 0))
+        yield out.send

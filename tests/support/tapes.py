@@ -17,6 +17,8 @@ _MARKER = bytes.fromhex("88b6")
 MARKERS = "ether proto 0x88b6"
 """What a filter under test has to let through too, so that it is known when all frames have come by."""
 _PATIENCE = 30
+_AGAIN = 0.1
+"""Seconds after which a marker that was not seen is said once more."""
 _AT_ONCE = 60
 """Frames said in one go: queues on the way have room for them, also where the machine is busy."""
 Unwrap = Callable[[bytes], bytes]
@@ -121,10 +123,17 @@ def recorded(tapes: Sequence[Tape | Joined], speakers: Sequence[Speaker]) -> lis
 def _until_all(tapes: Sequence[Tape | Joined], speaker: Speaker, number: int) -> None:
     """Say a marker until all have seen it: a switch may lose one where many flows are new to it."""
     deadline = time.monotonic() + _PATIENCE
-    while missing := [n for n, each in enumerate(tapes) if number not in map(_number, each.frames())]:
+    while missing := _without(tapes, number):
         assert time.monotonic() < deadline, f"tapes {missing} did not see marker {number}"
         send(speaker.netns, speaker.device, [speaker.dressed(marker(number))])
-        time.sleep(0.05)
+        again = time.monotonic() + _AGAIN
+        while _without(tapes, number) and time.monotonic() < again:
+            time.sleep(0.002)
+
+
+def _without(tapes: Sequence[Tape | Joined], number: int) -> list[int]:
+    """Those that have not seen that marker."""
+    return [place for place, each in enumerate(tapes) if number not in map(_number, each.frames())]
 
 
 @contextmanager

@@ -1,24 +1,17 @@
 """A VM on one wire: its device inside, the host's end outside, sockets into both, and engines on them."""
 
-import ctypes
-import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from tests.support.netns import ifindex, ip, veth
+from tests.support.packets import sender
 from tests.support.vnics import quiet_namespace
 
 from tapwright import _core
 from tapwright.capture.request import Limits, Output, Section, Source
-
-_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
-T = TypeVar("T")
 
 OURS = "88b5"
 """An EtherType for local experiments: nobody else speaks it."""
@@ -78,29 +71,6 @@ def frame(size: int = 60, number: int = 0) -> bytes:
 
 def frames(count: int, size: int = 60, start: int = 0) -> list[bytes]:
     return [frame(size, number) for number in range(start, start + count)]
-
-
-def inside(netns: str, work: Callable[[], T]) -> T:
-    """Run `work` on a thread that lives in a namespace; what sockets it opens stay there."""
-    result: list[T] = []
-
-    def enter() -> None:
-        with Path(path_of(netns)).open("rb") as file:
-            assert _libc.setns(file.fileno(), _NEWNET) == 0, os.strerror(ctypes.get_errno())
-        result.append(work())
-
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    return result[0]
-
-
-@contextmanager
-def sender(netns: str, device: str) -> Iterator[Callable[[bytes], int]]:
-    """Sends frames out of a device."""
-    with inside(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)) as out:
-        out.bind((device, 0))
-        yield out.send
 
 
 class Running:
