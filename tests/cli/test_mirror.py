@@ -268,3 +268,5 @@ def test_a_capture_by_a_mirror_says_that_it_was_delivered(ovs: Lab, state: Mappi
     assert said.code == 0, said.err
     (delivery,) = said.data["delivery"]
     assert (delivery["vnic"], delivery["outcome"]) == ("web/eth0", "ok"), delivery
+    session = tapwright("sessions", "--all", "--json", env=env).data[-1]
+    assert (session["state"], [each["outcome"] for each in session["delivery"]]) == ("closed", ["ok"])

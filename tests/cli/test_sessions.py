@@ -9,13 +9,18 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.tapwright import running_command, tapwright
 
+from tapwright.cli import sessions as sessions_of
+from tapwright.cli.table import render
 from tapwright.lab import Lab
+from tapwright.tap.delivery import News, Outcome, Verdict
+from tapwright.tap.session import Fate, Session, State
 
 pytestmark = pytest.mark.root
 
@@ -79,6 +84,23 @@ def test_one_that_is_open_is_listed_and_stopped_by_the_beginning_of_its_id(lab: 
         assert running.returncode == 0, err
         assert json.loads(out.splitlines()[-1])["event"] == "closed"
     assert mirrors(lab) == ""
+
+
+def test_what_is_worst_of_a_sessions_mirrors_fits_into_eighty_columns() -> None:
+    ok, stale = Verdict(Outcome.OK, "9 copies"), Verdict(Outcome.STALE, "copies stopped")
+    what = "mirror of web-1, web-2, web-3 to erspan2://192.0.2.9?session=7"
+    one = Session("1a2b3c4d", "4194303.1.a.b.2", what, 0.0, 60.0, 60.0, State.RUNNING)
+    several = replace(one, news=News(3.0, (("web-1/eth0", ok), ("web-2/eth0", stale), ("web-3/eth0", ok))))
+    rows = [list(sessions_of._cells(session, Fate.ALIVE, 10.0)) for session in (one, several)]
+    lines = list(render(sessions_of._HEADER, rows, 80, sessions_of._DISPENSABLE, sessions_of._ELASTIC))
+    assert max(map(len, lines)) <= 80
+    assert [line.partition("alive  ")[2].split("  ")[0] for line in lines[1:]] == [
+        "not known yet",
+        "1 of 3 stale 0:07 ago",
+    ]
+    assert list(sessions_of._doubts(several)) == ["session 1a2b3c4d: web-2/eth0: delivery stale: copies stopped"]
+    everywhere = replace(one, news=News(3.0, tuple((f"web-{n}/eth0", stale) for n in range(9))))
+    assert list(sessions_of._doubts(everywhere))[-1] == "session 1a2b3c4d: and 5 more mirrors"
 
 
 def test_two_are_told_apart_and_stopped_together(lab: Lab, env: Mapping[str, str]) -> None:
