@@ -63,7 +63,8 @@ def test_delivery_is_proven_where_the_port_is_and_said_not_to_be_where_it_is_not
             assert time.monotonic() < deadline, delivered(env)
             time.sleep(0.5)
         listed = tapwright("sessions", env=env)
-        assert "db/net0: delivery unknown: not provable here: another server has the logical port" in listed.err
+        why = f"not provable here: {lively.server('s2')} has the logical port"
+        assert f"db/net0: delivery unknown: {why}" in listed.err
         for running in every:
             running.terminate()
         lines = [running.communicate(timeout=60)[0].splitlines() for running in every]

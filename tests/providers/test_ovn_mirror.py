@@ -102,7 +102,7 @@ def test_a_vm_of_another_server(lively: Cloud) -> None:
     try:
         assert provider.found(step) == Finding(Found.THERE)
         assert provider.copied(step) is None
-        why = f"another server has the logical port {lively.port('db')}, and only its switch counts the copies"
+        why = f"{lively.server('s2')} has the logical port {lively.port('db')}, and only its switch counts the copies"
         assert provider.measured([step]) == Counts(why=why)
         assert not provider.revalidate([step])
         assert lively.copies("gre.key") == {("db", "0x00000007"), ("web", "0x00000008")}
@@ -137,6 +137,9 @@ def test_a_switch_that_does_not_answer_is_no_other_server(lively: Cloud, tmp_pat
     assert silent.measured([step]).why.startswith("its switch cannot be asked: ")
     gone = replace(step, do=Operation.of("ovn", "mirror", **dict(step.do.arguments) | {"port": "no-such-port"}))
     assert silent.measured([gone]) == Counts()
+    nowhere = Ovn([lively.remote], [f"unix:{lively.lab.folder('s1')}/db.sock"])
+    with lively.without("central", "ovnsb_db"):
+        assert nowhere.measured([lively.step(GRE, "db")]).why.startswith("another server has the logical port")
 
 
 def test_ports_of_one_session_share_a_target(lively: Cloud) -> None:
@@ -463,7 +466,7 @@ def test_before_it_is_opened_large_frames_are_warned_of(lively: Cloud) -> None:
 def test_before_it_is_opened_on_another_server_it_is_said_what_nobody_here_knows(lively: Cloud) -> None:
     found = before(lively, GRE, "db")
     assert [verdict.question for verdict in found.warnings] == ["server"]
-    assert "another server has the logical port" in found.warnings[0].text
+    assert f"{lively.server('s2')} has the logical port" in found.warnings[0].text
     assert "room" not in told(found)
     assert told(before(lively, GRE, "db", ("s2",)))["way"] == (Answer.YES, "copies leave by br-phy"), (
         "there it is known"

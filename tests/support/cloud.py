@@ -86,6 +86,10 @@ class Cloud:
         rows = [line.split("\t") for line in said.splitlines()]
         return {(named.get(row[0].split(",")[-1], row[0]), *row[1:]) for row in rows}
 
+    def server(self, name: str) -> str:
+        """What a server calls itself to OVN."""
+        return self.vsctl(name, "get", "Open_vSwitch", ".", "external_ids:hostname").strip().strip('"')
+
     @contextmanager
     def narrow(self, server: str, mtu: int) -> Iterator[None]:
         """While this holds so large packets leave the server at most."""

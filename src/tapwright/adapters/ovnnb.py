@@ -215,12 +215,15 @@ def transact(remote: str, operations: Sequence[Change], timeout: float = TIMEOUT
     return transact_with(remote, operations, timeout, OVN)
 
 
-def told_by_switch(remote: str) -> tuple[str, ...]:
-    """The northbound database that the Open vSwitch at `remote` was told of (``external_ids:ovn-nb``)."""
+def told_by_switch(remote: str, key: str = "ovn-nb") -> tuple[str, ...]:
+    """The northbound database that the Open vSwitch at `remote` was told of (``external_ids:ovn-nb``).
+
+    With ``ovn-remote`` as `key` the southbound one.
+    """
     rows = _rows(
         transact_with(remote, [_asking("Open_vSwitch", _OpenVSwitch)])[0], _OpenVSwitch, called(OPEN_VSWITCH, remote)
     )
-    return tuple(word for row in rows for word in dict(row.external_ids[1]).get("ovn-nb", "").split(",") if word)
+    return tuple(word for row in rows for word in dict(row.external_ids[1]).get(key, "").split(",") if word)
 
 
 def read(remote: str) -> Cloud:

@@ -33,8 +33,12 @@ _REPLY = msgspec.json.Decoder(_Reply)
 """Made at import: msgspec crashes when two threads are the first to decode into the same type."""
 
 
-OPEN_VSWITCH, OVN = "Open_vSwitch", "OVN_Northbound"
-_NAMES = {OPEN_VSWITCH: "Open vSwitch's database", OVN: "OVN's northbound database"}
+OPEN_VSWITCH, OVN, SOUTHBOUND = "Open_vSwitch", "OVN_Northbound", "OVN_Southbound"
+_NAMES = {
+    OPEN_VSWITCH: "Open vSwitch's database",
+    OVN: "OVN's northbound database",
+    SOUTHBOUND: "OVN's southbound database",
+}
 
 
 def called(database: str, remote: str) -> str:

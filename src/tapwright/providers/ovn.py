@@ -6,6 +6,7 @@ the server that has the port makes it, wherever that is; its copies go to a coll
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from tapwright.plan.steps import Mark
 
 
+_REMEMBERED = 10.0
+"""Seconds for which it is not asked again where a port is."""
+
+
 class Ovn:
     """The OVN that this host belongs to: one northbound database, perhaps with several servers."""
 
@@ -37,6 +42,8 @@ class Ovn:
         """
         self._told = tuple(remotes)
         self._switches_told = tuple(switches)
+        self._reasons: dict[str, tuple[float, str]] = {}
+        """Of ports that no switch here has: when that was asked, and what was said."""
 
     def probe(self) -> Capability:
         """NO without a database, UNKNOWN when there is one that refuses us or nobody listens."""
@@ -133,14 +140,24 @@ class Ovn:
         Raises ProviderError, PrivilegeError.
         """
         from tapwright.plan.counts import Counts
-        from tapwright.providers import ovn_chassis, ovn_mirror, ovn_perform
+        from tapwright.providers import ovn_chassis, ovn_mirror
 
         do = steps[0].do
         there, refused = ovn_chassis.looked(self._switches(), do.text("port"))
         if not there:
-            return Counts(why=ovn_perform.unseen(self._remote(), do.text("port"), refused))
+            return Counts(why=self._unseen(do.text("port"), refused))
         direction = Direction(do.text("direction"))
         return ovn_chassis.measured(there, do.text("port"), ovn_mirror.names_of(do), direction)
+
+    def _unseen(self, port: str, refused: Sequence[str]) -> str:
+        """Why no switch here has it: who asks every second shall not have the whole cloud's databases asked for it."""
+        from tapwright.providers import ovn_perform
+
+        asked, why = self._reasons.get(port, (float("-inf"), ""))
+        if time.monotonic() > asked + _REMEMBERED:
+            why = ovn_perform.unseen(self._remote(), port, self._switches(), refused)
+            self._reasons[port] = time.monotonic(), why
+        return why
 
     def revalidate(self, steps: Sequence[Step]) -> bool:
         """Throw away flows that were computed before, where the port is on this host.

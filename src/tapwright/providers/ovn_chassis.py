@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from tapwright.adapters import unixctl
+from tapwright.adapters import ovnnb, ovnsb, unixctl
 from tapwright.adapters.ovsdb_mirrors import MirrorRow, Tables
 from tapwright.adapters.ovsdb_transact import select
 from tapwright.errors import ProviderError, TapwrightError
@@ -20,6 +21,7 @@ from tapwright.plan.mirrors import Direction
 from tapwright.providers.ovs_counts import at_port
 from tapwright.providers.ovs_leftovers import OVN_OWNED
 from tapwright.providers.ovs_mirror import carries
+from tapwright.text import printable
 
 PATIENCE = 10.0
 """Seconds in which northd and ovn-controller have to take over what was written."""
@@ -41,6 +43,18 @@ def looked(remotes: Sequence[str], port: str) -> tuple[tuple[str, ...], tuple[st
         except TapwrightError as error:
             refused.append(error.line)
     return tuple(there), tuple(refused)
+
+
+def server_of(northbound: str, switches: Sequence[str], port: str) -> str:
+    """The server that has a logical port, by the southbound database; "" where that does not tell us."""
+    beside = northbound.removesuffix("ovnnb_db.sock")
+    local = [f"{beside}ovnsb_db.sock"] if beside != northbound else []
+    with suppress(TapwrightError):
+        told = [remote for switch in switches for remote in ovnnb.told_by_switch(switch, "ovn-remote")]
+        for remote in dict.fromkeys((*local, *told)):
+            if not ovnnb.closed(remote, ovnnb.GLANCE):
+                return printable(ovnsb.server_of(remote, port))
+    return ""
 
 
 def taken_over(there: Sequence[str], port: str, names: Sequence[str]) -> None:

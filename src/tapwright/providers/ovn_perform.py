@@ -96,10 +96,10 @@ def planned(remote: str, do: Operation) -> tuple[Row, ...]:
     return rows
 
 
-def unseen(remote: str, port: str, refused: Sequence[str]) -> str:
-    """Why no switch of this host has a logical port of that name, "" where OVN has none any more; `refused` said why.
+def unseen(remote: str, port: str, switches: Sequence[str], refused: Sequence[str]) -> str:
+    """Why none of this host's `switches` has a logical port of that name, "" where OVN has none any more.
 
-    Raises PrivilegeError, ProviderError.
+    `refused` is what those said who did not answer.  Raises PrivilegeError, ProviderError.
     """
     found = ovnnb.mirroring(remote, [[["name", "==", port]]], []).port(port)
     if found is None:
@@ -108,7 +108,8 @@ def unseen(remote: str, port: str, refused: Sequence[str]) -> str:
         return f"its switch cannot be asked: {'; '.join(refused)}"
     if not found.up:
         return f"no server has the logical port {port} now, so nothing is copied"
-    return f"another server has the logical port {port}, and only its switch counts the copies"
+    server = ovn_chassis.server_of(remote, switches, port)
+    return f"{server or 'another server'} has the logical port {port}, and only its switch counts the copies"
 
 
 def _ours(remote: str, operation: Operation) -> Mirroring:

@@ -25,7 +25,9 @@ def scout(remote: str, mirror: Mirror, step: Step, switches: Sequence[str]) -> F
     """
     rows = planned(remote, step.do)
     there, refused = ovn_chassis.looked(switches, mirror.point.port)
-    facts = _of_server(there[0], mirror) if there else Facts(unseen=unseen(remote, mirror.point.port, refused))
+    facts = (
+        _of_server(there[0], mirror) if there else Facts(unseen=unseen(remote, mirror.point.port, switches, refused))
+    )
     behind = ovnnb.behind(remote, mirror.target.remote)
     return replace(facts, more=len(rows), behind=behind, numbers=numbers(step.do, rows))
 
