@@ -4,7 +4,7 @@ use crate::account::Written;
 use crate::body::{tag_bytes, Body};
 use crate::bpf::Beside;
 use crate::collect::{Sessions, Strangers};
-use crate::decap::{self, Decap, Span, Unwrapped};
+use crate::decap::{self, Decap, Unwrapped};
 use crate::frame::{Direction, Frame};
 use crate::out::Out;
 use crate::pcapng::{Interface, Packet, ETHERNET};
@@ -49,10 +49,9 @@ impl Composer {
             self.strangers.count(frame.data);
             return None;
         }
-        let whole = Span::new(frame.data, frame.length as usize);
         let sources = self.decaps.len() as u32;
         let decap = self.decaps[usize::from(number)].as_mut();
-        let found = decap.map(|decap| decap.unwrap(ETHERNET, whole));
+        let found = decap.map(|decap| decap.unwrap(ETHERNET, frame.data, frame.length));
         let asked = found.is_some();
         let found = found.filter(|found| !found.wrappings.is_empty());
         if !admits(spec, frame, found.as_ref().map(|found| &found.frame)) {

@@ -1,6 +1,6 @@
 //! Packets for tests, built layer by layer from the inside out.
 
-use super::{Decap, FrameKind, Name, Options, Span, Stuck};
+use super::{Decap, FrameKind, Name, Options, Stuck};
 use crate::wire::Fault;
 
 /// What unwrapping made of a packet, without borrowing anything.
@@ -27,7 +27,7 @@ pub(super) fn unwrap(packet: &[u8]) -> Seen {
 
 pub(super) fn unwrap_with(options: &Options, link: u16, packet: &[u8], wire: usize) -> Seen {
     let mut decap = Decap::new(options);
-    let found = decap.unwrap(link, Span::new(packet, wire));
+    let found = decap.unwrap(link, packet, wire as u32);
     Seen {
         frame: found.frame.span.bytes().to_vec(),
         kind: found.frame.kind,

@@ -39,7 +39,7 @@ pub(super) fn type_3<'a>(walk: &mut Walk, span: Span<'a>) -> Inside<'a> {
 #[cfg(test)]
 mod tests {
     use crate::decap::craft::*;
-    use crate::decap::{Decap, Options, Span};
+    use crate::decap::{Decap, Options};
     use crate::wire::erspan::Direction;
     use crate::wire::Fault;
 
@@ -103,15 +103,12 @@ mod tests {
     fn what_type_3_says_of_the_packet_is_told() {
         let mut decap = Decap::new(&Options::default());
         let packet = over_gre(&III, &inner_frame());
-        let marks = decap.unwrap(1, Span::new(&packet, packet.len())).marks;
+        let marks = *decap.unwrap(1, &packet, packet.len() as u32).marks;
         assert_eq!(marks.direction, Some(Direction::Egress));
         assert_eq!((marks.timestamp, marks.sequence), (Some((9, 1)), Some(3)));
         let plain = inner_frame();
         assert_eq!(
-            decap
-                .unwrap(1, Span::new(&plain, plain.len()))
-                .marks
-                .direction,
+            decap.unwrap(1, &plain, plain.len() as u32).marks.direction,
             None
         );
     }

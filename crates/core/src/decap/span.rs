@@ -9,8 +9,13 @@ const LEAST_IP: usize = 20;
 #[derive(Clone, Copy, Debug)]
 pub struct Span<'a> {
     bytes: &'a [u8],
-    at: u32,
-    wire: u32,
+    /// Where it begins, and 32 bits higher its length on the wire.  One number, since a processor that is to load two
+    /// at once which were stored one by one has to wait for them, and a span goes from hand to hand.
+    place: u64,
+}
+
+const fn place(at: u32, wire: u32) -> u64 {
+    (wire as u64) << 32 | at as u64
 }
 
 impl<'a> Span<'a> {
@@ -18,7 +23,10 @@ impl<'a> Span<'a> {
     #[inline]
     pub fn new(bytes: &'a [u8], wire: usize) -> Self {
         let wire = wire.max(bytes.len()).min(u32::MAX as usize) as u32;
-        Self { bytes, at: 0, wire }
+        Self {
+            bytes,
+            place: place(0, wire),
+        }
     }
 
     /// The captured bytes.
@@ -30,13 +38,13 @@ impl<'a> Span<'a> {
     /// Where it begins in the packet.
     #[inline]
     pub const fn at(&self) -> usize {
-        self.at as usize
+        self.place as u32 as usize
     }
 
     /// Its length on the wire; not less than what was captured.
     #[inline]
     pub const fn wire(&self) -> usize {
-        self.wire as usize
+        (self.place >> 32) as usize
     }
 
     /// What comes after the first `count` bytes.
@@ -45,8 +53,7 @@ impl<'a> Span<'a> {
         match self.bytes.get(count..) {
             Some(bytes) => Ok(Self {
                 bytes,
-                at: self.at + count as u32,
-                wire: self.wire - count as u32,
+                place: self.place + count as u64 - ((count as u64) << 32),
             }),
             None => Err(Fault::Short {
                 needed: count,
@@ -60,10 +67,10 @@ impl<'a> Span<'a> {
     #[must_use]
     pub fn limit(self, total: usize) -> Self {
         let bytes = self.bytes.get(..total).unwrap_or(self.bytes);
+        let wire = self.wire().min(total);
         Self {
             bytes,
-            wire: self.wire.min(total.min(u32::MAX as usize) as u32),
-            ..self
+            place: place(self.place as u32, wire as u32),
         }
     }
 
@@ -83,7 +90,7 @@ impl<'a> Span<'a> {
     pub fn limit_whole(self, total: Option<usize>) -> Self {
         match total {
             Some(total) => Self {
-                wire: total as u32, // of 16 bits
+                place: place(self.place as u32, total as u32), // of 16 bits
                 ..self.limit(total)
             },
             None => self,

@@ -32,7 +32,7 @@ pub struct Unwrapped<'w, 'a> {
     /// What was taken off, outermost first; empty when it was not wrapped.
     pub wrappings: &'w [Wrapping],
     /// What an ERSPAN header or GRE header said of this one packet.
-    pub marks: Marks,
+    pub marks: &'w Marks,
     /// Set when something that looked like one more layer could not be taken off.
     pub stuck: Option<Stuck>,
 }
@@ -66,9 +66,15 @@ impl Decap {
         }
     }
 
-    /// Take everything off a packet of link type `link`.
+    /// Take everything off a packet of link type `link`, of which `wire` bytes were on the wire.
     #[inline]
-    pub fn unwrap<'w, 'a>(&'w mut self, link: u16, span: Span<'a>) -> Unwrapped<'w, 'a> {
+    pub fn unwrap<'w, 'a>(
+        &'w mut self,
+        link: u16,
+        bytes: &'a [u8],
+        wire: u32,
+    ) -> Unwrapped<'w, 'a> {
+        let span = Span::new(bytes, wire as usize);
         let walk = &mut self.walk;
         walk.restart();
         let mut frame = Frame {
@@ -87,7 +93,7 @@ impl Decap {
         Unwrapped {
             frame,
             wrappings: walk.stack.get(..depth).unwrap_or_default(),
-            marks: walk.marks,
+            marks: &walk.marks,
             stuck,
         }
     }

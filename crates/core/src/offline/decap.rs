@@ -136,7 +136,8 @@ impl Verb for Work {
         let Some(interface) = at.interface(packet) else {
             return Ok(Go::On);
         };
-        let found = self.decap.unwrap(interface.link, whole(packet, interface));
+        let (data, wire) = whole(packet, interface);
+        let found = self.decap.unwrap(interface.link, data, wire);
         if let Some(stuck) = found.stuck {
             self.reasons.count(at.number, stuck);
         }
@@ -158,7 +159,7 @@ impl Verb for Work {
         };
         let number = self.wrapped.number(&mut self.carry, at.inputs, &place)?;
         if !packet.options.is_empty() || found.marks.direction.is_some() {
-            inner_options(&mut self.options, packet.options, &found.marks);
+            inner_options(&mut self.options, packet.options, found.marks);
         }
         let written = self
             .carry

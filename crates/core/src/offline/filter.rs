@@ -97,7 +97,8 @@ impl Work<'_> {
         let (job, Some(interface)) = (self.job, at.interface(packet)) else {
             return false;
         };
-        let found = self.decap.unwrap(interface.link, whole(packet, interface));
+        let (data, wire) = whole(packet, interface);
+        let found = self.decap.unwrap(interface.link, data, wire);
         if !job.ids.is_empty() && !numbered(&found, &job.ids) {
             return false;
         }

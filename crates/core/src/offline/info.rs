@@ -164,7 +164,8 @@ impl Work {
         let Some(interface) = at.interface(packet) else {
             return;
         };
-        let found = self.decap.unwrap(interface.link, whole(packet, interface));
+        let (data, wire) = whole(packet, interface);
+        let found = self.decap.unwrap(interface.link, data, wire);
         if let Some(stuck) = found.stuck {
             self.reasons.count(at.number, stuck);
         }

@@ -6,7 +6,6 @@ use super::carry::Carry;
 use super::error::OfflineError;
 use super::progress::Progress;
 use super::report::{self, InputReport};
-use crate::decap::Span;
 use crate::read::{Inputs, Interface, Item, Origin, Packet};
 use crate::write::WriteError;
 
@@ -32,13 +31,16 @@ impl At<'_> {
     }
 }
 
-/// A packet without its frame check sequence, if it has one.
+/// A packet without its frame check sequence, if it has one, and its length on the wire.
 #[inline]
-pub fn whole<'a>(packet: &Packet<'a>, interface: &Interface) -> Span<'a> {
-    let span = Span::new(packet.data, packet.wire as usize);
+pub fn whole<'a>(packet: &Packet<'a>, interface: &Interface) -> (&'a [u8], u32) {
+    let Packet { data, wire, .. } = *packet;
     match usize::from(interface.fcs) {
-        0 => span,
-        fcs => span.limit(span.wire().saturating_sub(fcs)),
+        0 => (data, wire),
+        fcs => {
+            let wire = (wire as usize).max(data.len()).saturating_sub(fcs);
+            (data.get(..wire).unwrap_or(data), wire as u32)
+        }
     }
 }
 

@@ -176,7 +176,8 @@ impl Work<'_> {
         let Some(interface) = at.interface(packet) else {
             return (None, None);
         };
-        let found = self.decap.unwrap(interface.link, whole(packet, interface));
+        let (data, wire) = whole(packet, interface);
+        let found = self.decap.unwrap(interface.link, data, wire);
         let tunnel = match found.wrappings.last() {
             Some(wrapping) => Some((wrapping.kind, wrapping.id)),
             None => named(&interface.name),

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use tapwright_core::bpf::{Instruction, Program};
-use tapwright_core::decap::{Decap, Options, Span};
+use tapwright_core::decap::{Decap, Options};
 use tapwright_core::read::{Item, ReadError, Reader, Step};
 
 use crate::plain;
@@ -19,7 +19,7 @@ pub fn decap(data: &[u8]) {
     let link = LINKS[usize::from(first & 15) % LINKS.len()];
     let wire = packet.len() + usize::from(first >> 4) * 4;
     let mut unwrapper = Decap::new(&Options::default());
-    let found = unwrapper.unwrap(link, Span::new(packet, wire));
+    let found = unwrapper.unwrap(link, packet, wire as u32);
     let (bytes, at) = (found.frame.span.bytes(), found.frame.span.at());
     assert_eq!(
         packet.get(at..at + bytes.len()),
@@ -37,7 +37,7 @@ pub fn decap(data: &[u8]) {
     }
     let deep = found.wrappings.len() == Options::default().depth;
     let (kind, inner_wire) = (found.frame.kind, found.frame.span.wire());
-    let again = unwrapper.unwrap(kind.link(), Span::new(bytes, inner_wire));
+    let again = unwrapper.unwrap(kind.link(), bytes, inner_wire as u32);
     assert!(
         deep || again.wrappings.is_empty(),
         "the innermost frame holds no other"
