@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from support.entered import entered
-from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, World, _socket, points_of, world
+from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, World, points_of, world
 from support.netns import ip, veth
+from support.packets import speaking
 from support.vnics import quiet_namespace
 from tapwright.find.topology import join
 from tapwright.model import Host
@@ -92,7 +93,7 @@ def test_what_is_said_to_be_lost_is_lost_and_what_fits_arrives(lively: World) ->
 
 def heard(netns: str, device: str, sender: str, sizes: list[int]) -> set[int]:
     """Which of these frames, sent by the VM again and again, arrive wrapped in VXLAN and whole, by their own length."""
-    end, listener = _socket(sender), listening(netns, device)
+    end, listener = speaking(sender, "eth0"), listening(netns, device)
     found: set[int] = set()
     deadline = time.monotonic() + 60
     rounds = 0
@@ -288,7 +289,7 @@ def test_the_kernels_tunnel_sends_large_copies_in_fragments(tmp_path: Path) -> N
 def fragments(provider: Linux, mirror: Mirror, web: str, collector: str, size: int) -> tuple[int, int]:
     """How many first and later fragments arrive of copies of frames of that size."""
     steps = provider.steps(mirror)
-    listener, end = listening(collector, "eth0"), _socket(web)
+    listener, end = listening(collector, "eth0"), speaking(web, "eth0")
     counts = [0, 0, 0]
     deadline = time.monotonic() + 60
     try:

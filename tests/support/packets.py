@@ -14,9 +14,15 @@ def send(netns: str, device: str, frames: Sequence[bytes]) -> None:
             say(frame)
 
 
+def speaking(netns: str, device: str) -> socket.socket:
+    """A socket that sends whole frames out of a device, and hears nothing."""
+    opened = entered(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+    opened.bind((device, 0))
+    return opened
+
+
 @contextmanager
 def sender(netns: str, device: str) -> Iterator[Callable[[bytes], int]]:
     """Sends frames out of a device."""
-    with entered(netns, lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)) as out:
-        out.bind((device, 0))
+    with speaking(netns, device) as out:
         yield out.send
