@@ -12,7 +12,7 @@ from support.traces import tc as as_typed
 from support.traces import traces
 from support.vnics import allow_ip6, quiet_namespace
 from tapwright.adapters import tc
-from tapwright.adapters.tc_long import NewFilter
+from tapwright.adapters.tc_filters import NewFilter
 from tapwright.errors import ProviderError
 from tapwright.model import Netns
 
@@ -48,16 +48,16 @@ def wanted(length: int, hook: str = "ingress", pref: int = 47, handle: int = 6) 
 def test_filters_of_any_length_work_and_look_alike(here: Netns, length: int, hook: str) -> None:
     """Those that tc can send, and those that it cannot."""
     tc.add_filter(here, link(here, "far"), link(here, "in"), wanted(length, hook))
-    (found,) = [each for each in tc.filters(here, "far", hook) if each.options]
+    (found,) = [each for each in tc.filters(here, "far", hook) if each.whole]
     assert (found.kind, found.protocol, found.pref, found.handle, found.chain) == ("bpf", "all", 47, 6, 0)
     (action,) = found.actions
     assert (action.kind, action.mirred_action, action.direction, action.to_dev) == ("mirred", "mirror", "egress", "in")
-    assert (action.control_action.type, action.cookie) == ("continue", "1a2b3c4d")
+    assert (action.control, action.cookie) == ("continue", "1a2b3c4d")
     assert found.program == program(length)
     speaker = Speaker(here.name, [bytes(60) for _ in range(20)], "near" if hook == "ingress" else "far")
     with tapes((here.name, "out", "", bytes)) as running:
         assert recorded(running, [speaker])[0].total() == 20
-    (found,) = [each for each in tc.filters(here, "far", hook) if each.options]
+    (found,) = [each for each in tc.filters(here, "far", hook) if each.whole]
     assert found.actions[0].stats.packets >= 20
     tc.delete_filter(here, "far", hook, found)
     assert not tc.filters(here, "far", hook)
@@ -83,16 +83,16 @@ def test_one_that_is_there_is_not_replaced(here: Netns, length: int) -> None:
     tc.add_filter(here, link(here, "far"), link(here, "in"), wanted(length))
     with pytest.raises(ProviderError, match="exist"):
         tc.add_filter(here, link(here, "far"), link(here, "out"), wanted(length))
-    (found,) = [each for each in tc.filters(here, "far", "ingress") if each.options]
+    (found,) = [each for each in tc.filters(here, "far", "ingress") if each.whole]
     assert found.actions[0].to_dev == "in"
 
 
 def test_one_filter_is_removed_and_no_other(here: Netns) -> None:
     for pref, handle in ((46, 6), (47, 6), (47, 8)):
         tc.add_filter(here, link(here, "far"), link(here, "in"), wanted(3, pref=pref, handle=handle))
-    there = [each for each in tc.filters(here, "far", "ingress") if each.options]
+    there = [each for each in tc.filters(here, "far", "ingress") if each.whole]
     tc.delete_filter(here, "far", "ingress", next(each for each in there if (each.pref, each.handle) == (47, 6)))
-    left = [(each.pref, each.handle) for each in tc.filters(here, "far", "ingress") if each.options]
+    left = [(each.pref, each.handle) for each in tc.filters(here, "far", "ingress") if each.whole]
     assert left == [(46, 6), (47, 8)]
 
 
@@ -111,7 +111,7 @@ def test_copies_to_a_device_that_is_down_are_counted_apart(here: Netns) -> None:
     tc.add_filter(here, link(here, "far"), link(here, "in"), wanted(1))
     ip("link", "set", "in", "down", netns=here.name)
     send(here.name, "near", [bytes(60)] * 5)
-    (found,) = [each for each in tc.filters(here, "far", "ingress") if each.options]
+    (found,) = [each for each in tc.filters(here, "far", "ingress") if each.whole]
     assert found.actions[0].stats.packets == found.actions[0].stats.overlimits == 5
 
 
@@ -136,11 +136,15 @@ def test_whether_a_kernel_has_a_device_is_asked_without_making_one(here: Netns) 
     assert traces(here.name) == before
 
 
+def hooked(here: Netns) -> dict[str, str]:
+    return {tc.link(here, index).ifname: kind for index, kind in tc.hooked(here).items()}
+
+
 def test_hooks_are_told_apart(here: Netns) -> None:
     as_typed("qdisc", "add", "dev", "in", "ingress", netns=here.name)
-    assert tc.hooked(here) == {"far": "clsact", "in": "ingress"}
+    assert hooked(here) == {"far": "clsact", "in": "ingress"}
     tc.delete_hooks(here, "far")
-    assert tc.hooked(here) == {"in": "ingress"}
+    assert hooked(here) == {"in": "ingress"}
 
 
 def test_routes(here: Netns) -> None:

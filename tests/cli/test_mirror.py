@@ -146,8 +146,13 @@ def test_too_much_is_stopped_and_undone(some: Lab, state: Mapping[str, str]) -> 
     assert "stopped: copying" in err.decode()
     assert "--governor" in err.decode()
     *_, last = out.decode().splitlines()
-    (said,) = json.loads(last)["governor"]
+    *before_that, said = json.loads(last)["governor"]
+    assert said.startswith("stopped: ")
     assert said.endswith("(limit 1 bit/s)")
+    # What tc copies can be sampled first.
+    assert [text.partition(":")[0] for text in before_that] in (
+        [], ["stepped down from full to sampled (one packet in 16)"]
+    )  # fmt: skip
     assert world(some) == before
 
 

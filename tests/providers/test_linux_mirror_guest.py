@@ -1,5 +1,6 @@
 """Tunnel devices that this kernel may not have, made as our steps make them, in a guest whose kernel has them."""
 
+import struct
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,6 @@ from support.tapes import tape
 from support.tunnelling import FAILED, guest
 from support.vnics import allow_ip6, quiet_namespace
 from tapwright.adapters import command, tc
-from tapwright.adapters.tc_long import NewFilter
 from tapwright.model import Netns
 from tapwright.plan.mirrors import Mirror, parse
 from tapwright.providers import linux_tunnel
@@ -52,6 +52,14 @@ def _before() -> list[list[str]]:
     return [line.split() for line in lines]
 
 
+def _filter(hook: str, pref: int, program: bytes, to: str) -> list[str]:
+    """As tc makes what is made over rtnetlink outside of a guest."""
+    lines = [" ".join(map(str, fields)) for fields in struct.iter_unpack("=HBBI", program)]
+    words = f"tc filter add dev vnet1 {hook} protocol all pref {pref} handle 8 bpf bytecode".split()
+    action = f"action mirred egress mirror dev {to} continue".split()
+    return [*words, ",".join([str(len(lines)), *lines]), *action]
+
+
 def _local(mirror: Mirror) -> str:
     """As the guest's own routes say."""
     return "fd00::1" if ":" in mirror.target.remote else "192.0.2.1"
@@ -64,7 +72,7 @@ def test_each_delivers_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
     ours: list[Sequence[str]] = []
     with monkeypatch.context() as patched:
         patched.setattr(tc.command, "run", lambda argv, **_: ours.append(argv) or command.Result(argv, 0, "", ""))
-        tc.add_hooks(HERE, "vnet1")
+        ours.append(["tc", "qdisc", "add", "dev", "vnet1", "clsact"])
         for number, mirror in enumerate(mirrors):
             name = tunnel_name(mirror)
             tc.add_link(
@@ -74,8 +82,7 @@ def test_each_delivers_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
             tc.start_link(HERE, name)
             for hook in tc.HOOKS:
                 program = marked(at_hook(b"", outgoing=hook == "egress"), mirror.mark)
-                wanted = NewFilter(hook, 47 - number, 8, program, mirror.mark.session)
-                tc.add_filter(HERE, tc.Link(1, "vnet1"), tc.Link(2, name), wanted)
+                ours.append(_filter(hook, 47 - number, program, name))
     commands += ours
     commands += [["ping", "-c", "3", "-i", "0.2", "-w", "5", "-I", end, address] for end, address in _TALK]
     with quiet_namespace() as netns:

@@ -10,11 +10,15 @@ from typing import Any
 from unittest import mock
 
 from tap.victims import Tick
-from tapwright.adapters import command, ovsdb_transact, tc_long, unixctl
+from tapwright.adapters import command, ovsdb_transact, rtnetlink, unixctl
 from tapwright.plan.steps import Finding, Leftover, Operation, Step
 from tapwright.providers.base import Tapper
 
 _READ_ONLY = frozenset({"select", "wait", "comment"})
+_ORDERS = {
+    rtnetlink.NEW_QDISC: "new hooks", rtnetlink.DELETE_QDISC: "no hooks",
+    rtnetlink.NEW_FILTER: "new filter", rtnetlink.DELETE_FILTER: "no filter",
+}  # fmt: skip
 _VARIES = re.compile(r"twt-[0-9-]+|--net=\S+|tw[m0-9a-f]\w{6,}|[0-9a-f]{8}|0x[0-9a-f]+")
 """Namespaces, names that carry a session, and numbers made from one."""
 
@@ -82,13 +86,13 @@ def _order(_: object, request: Mapping[str, Any], *__: object) -> str:
     return str(request["method"]) if request["method"] != "coverage/read-counter" else ""
 
 
-def _message(_: bytes) -> str:
-    return "a long filter"
+def _message(_: object, kind: int, *__: object) -> str:
+    return _ORDERS.get(kind, "")
 
 
 _CALLS: tuple[tuple[ModuleType, str, Callable[..., str]], ...] = (
     (command, "run", _command),
     (ovsdb_transact, "ask", _transaction),
     (unixctl, "ask", _order),
-    (tc_long, "_ask", _message),
+    (rtnetlink, "ask", _message),
 )

@@ -25,8 +25,9 @@ from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Found, Mark, Step
 from tapwright.providers.base import Tapper
 from tapwright.providers.linux import Linux
+from tapwright.providers.linux_mirror import sampled
 from tapwright.tap import owner
-from tapwright.tap.arm import arm, disarm
+from tapwright.tap.arm import arm, disarm, intended, redone
 from tapwright.tap.journal import Journal
 from tapwright.tap.session import Session, State
 from tapwright.tap.sweep import Swept, sweep
@@ -95,6 +96,23 @@ class Host:
         watched = self._watched(tick)
         session, journal = self.session("a mirror"), WatchedJournal(self.state, tick)
         running = arm(journal, session, tuple(case(session.mark)), watched.__getitem__)
+        disarm(journal, running, watched.__getitem__)
+
+    def sampled_life(self, case: str, one_in: int) -> Life:
+        """Open that mirror, copy one frame in so many, then all again, and close it."""
+        return lambda tick: self._live_sampled(tick, self.cases[case], one_in)
+
+    def _live_sampled(self, tick: Tick, case: Case, one_in: int) -> None:
+        watched = self._watched(tick)
+        session, journal = self.session("a mirror"), WatchedJournal(self.state, tick)
+        steps = tuple(case(session.mark))
+        running = arm(journal, session, steps, watched.__getitem__)
+        for one in (one_in, 1):
+            present = [entry.step for entry in running.entries]
+            changed = {n: other for n, step in enumerate(steps) if (other := sampled(step, present[n], one))}
+            running = redone(
+                journal, intended(journal, running, changed, watched.__getitem__), tuple(changed), watched.__getitem__
+            )
         disarm(journal, running, watched.__getitem__)
 
     def _watched(self, tick: Tick) -> dict[str, Watched]:

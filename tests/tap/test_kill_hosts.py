@@ -65,6 +65,21 @@ def test_at_every_boundary_of_a_sweep(host: Host, every_fault: bool) -> None:
             host.check(before, f"{case}, sweep {number}: {names[number]}")
 
 
+def test_while_it_steps_down_to_a_sample_and_back(in_memory: Path, every_fault: bool) -> None:
+    """What takes the place of a filter is undone like it, also where its owner dies in between."""
+    with linux(in_memory / "sampled") as host:
+        before, life = host.look(), host.sampled_life("vxlan", 16)
+        names = points_of(life)
+        first, last = names.index("after running"), names.index("before draining")
+        assert last - first > 20
+        host.settled(before, "nobody killed it")
+        for number in range(first, last, 1 if every_fault else 3):
+            where = f"{number}: {names[number]}"
+            host.fresh()
+            assert killed_at(life, number) == names[number]
+            host.check(before, where)
+
+
 def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
     """The marks are enough; hooks on which nothing is can carry none, and harm nobody."""
     before = host.look()
@@ -77,7 +92,7 @@ def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
             where = f"{case}, {number}: {names[number]}"
             assert host.sweep().failed == (), where
             if re.fullmatch(r"(\+qdisc clsact ffff: (dev \w+ )?parent ffff:fff1\n?)+", _changed(before, host.look())):
-                assert "tc qdisc" in "".join(names[: number + 1]), where
+                assert "new hooks" in "".join(names[: number + 1]), where
                 tc("qdisc", "del", "dev", "vnet1", "clsact", netns=host.netns)
             host.settled(before, where)
 

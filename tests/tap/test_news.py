@@ -100,7 +100,7 @@ def test_what_is_forgotten_takes_its_news_along(journal: Journal) -> None:
 def test_another_outcome_is_told_before_the_lease_has_to_be_renewed(journal: Journal) -> None:
     latest = [News(1.0, (("web/eth0", OK),))]
     journal.add(session())
-    with kept(journal, session(), threading.Event(), lambda: latest[-1]):
+    with kept(journal, session, threading.Event(), lambda: latest[-1]):
         until(lambda: journal.sessions()[0].news == latest[0])
         before = journal.sessions()[0].expires
         latest.append(News(2.0, (("web/eth0", STALE),)))
@@ -121,6 +121,6 @@ def test_where_news_has_no_room_the_lease_is_renewed_all_the_same(
     monkeypatch.setattr(Journal, "renew", cramped)
     one = session(lease=1.0)
     journal.add(one)
-    with kept(journal, one, threading.Event(), lambda: NEWS):
+    with kept(journal, lambda: one, threading.Event(), lambda: NEWS):
         until(lambda: journal.sessions()[0].expires > one.expires)
     assert journal.notes == []

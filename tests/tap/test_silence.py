@@ -80,7 +80,7 @@ def test_a_living_owner_shows_itself_and_tries_again_where_it_cannot(
 
     one = Session("0badcafe", "1.1.a.b.2", "mirror of web", time.time(), 60.0, time.time() + 60.0, State.RUNNING)
     journal.add(one)
-    with kept(journal, one, threading.Event(), beat=beat):
+    with kept(journal, lambda: one, threading.Event(), beat=beat):
         assert enough.wait(30)
     assert journal.notes == ["the database does not answer"]
     last = len(shown)

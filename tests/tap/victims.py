@@ -46,12 +46,12 @@ class WatchedJournal(Journal):
     def add(self, session: Session) -> None:
         self._around("add", lambda: Journal.add(self, session))
 
-    def intend(self, session: Session, number: int) -> None:
-        self._around(f"intend {number}", lambda: Journal.intend(self, session, number))
+    def intend(self, session: Session, *numbers: int) -> None:
+        self._around(f"intend {_listed(numbers)}", lambda: Journal.intend(self, session, *numbers))
 
-    def put(self, session: Session, number: int) -> None:
-        name = f"{session.entries[number].progress} {number}"
-        self._around(name, lambda: Journal.put(self, session, number))
+    def put(self, session: Session, *numbers: int) -> None:
+        name = f"{session.entries[numbers[0]].progress} {_listed(numbers)}"
+        self._around(name, lambda: Journal.put(self, session, *numbers))
 
     def move(self, session: Session) -> None:
         self._around(session.state, lambda: Journal.move(self, session))
@@ -60,6 +60,10 @@ class WatchedJournal(Journal):
         self._tick(f"before {name}")
         write()
         self._tick(f"after {name}")
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 class WatchedWorld(World):

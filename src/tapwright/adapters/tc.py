@@ -1,7 +1,8 @@
-"""The one place that speaks `tc` and `ip`: hooks, filters and tunnel devices, inside any network namespace.
+"""The one place that knows the kernel's traffic control: hooks, filters, tunnel devices, inside any network namespace.
 
-Programs of iproute2 get argument lists only; a device's name comes from the kernel and is checked
-before it stands on one.  Whoever asks for a device that is gone gets `Gone`.
+Hooks, filters and single devices are asked for and made over rtnetlink, tunnel devices by `ip`, which knows their many
+settings.  Programs of iproute2 get argument lists only; a device's name comes from the kernel and is checked before it
+stands on one.  Whoever asks for a device that is gone gets `Gone`.
 
 A filter here is a classic BPF program (8 bytes an instruction) with one action, a copy to another
 device (`mirred`).  It ends with the verdict *continue*: filters of others on the same hook see the
@@ -10,32 +11,31 @@ frame as if ours were not there.
 
 from __future__ import annotations
 
+import errno
 import re
-import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 
-from tapwright.adapters import command
-from tapwright.adapters.tc_long import NewFilter, add_long
+from tapwright.adapters import command, rtnetlink, tc_filters
+from tapwright.adapters.tc_filters import Action, Filter, NewFilter
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 
-BY_HANDLE = "ffff:"
-"""What an `ingress` qdisc may be called as well as `ingress`."""
 HOOKS = ("ingress", "egress")
 """``ingress``: what the device hands to the host; ``egress``: what the host gives the device."""
 MAX_INSTRUCTIONS = 4000
 """A longer filter can be made, but the kernel's listings have 32 KiB for one and then break off for everybody."""
 _MOST = 64 << 20
 """Bytes of an answer."""
-_SHORT = 1500
-"""Instructions that `tc` itself can send; its own message has room for some 2,000."""
 _NAME = re.compile(r"[A-Za-z0-9_.+~-]{1,15}")
-_INSTRUCTION = struct.Struct("=HBBI")
+_INSTRUCTION = 8
+"""Bytes."""
 _REFUSED = re.compile(r"Operation not permitted|Permission denied")
 _GONE = re.compile(r"Cannot find device|does not exist|No such device|cannot open .*: No such file or directory")
+_NOT_THERE = (errno.ENODEV, errno.ENXIO)
 _UNKNOWN_KIND = re.compile(r"Unknown device type|Operation not supported|not supported", re.IGNORECASE)
 T = TypeVar("T")
 
@@ -46,98 +46,6 @@ class Gone(ProviderError):
 
 class Unsupported(ProviderError):
     """This kernel, or this iproute2, has no such thing."""
-
-
-class Statistics(msgspec.Struct, frozen=True):
-    """What went through an action since it was made."""
-
-    packets: int = 0
-    overlimits: int = 0
-    """Frames that could not be copied: the target was down or refused them."""
-
-
-class Control(msgspec.Struct, frozen=True):
-    """What happens to a frame after an action."""
-
-    type: str = ""
-
-
-class Action(msgspec.Struct, frozen=True):
-    """What a filter does with a frame that it matches."""
-
-    kind: str = ""
-    mirred_action: str = ""
-    direction: str = ""
-    to_dev: str = ""
-    """``*`` once the device is gone."""
-    control_action: Control = Control()
-    cookie: str = ""
-    stats: Statistics = Statistics()
-
-
-class Instruction(msgspec.Struct, frozen=True):
-    """One ``struct sock_filter``."""
-
-    code: int
-    jt: int
-    jf: int
-    k: int
-
-
-class Bytecode(msgspec.Struct, frozen=True):
-    """A classic BPF program."""
-
-    insns: tuple[Instruction, ...] = ()
-
-
-class Options(msgspec.Struct, frozen=True):
-    """What is particular to one filter."""
-
-    handle: str | int = ""
-    fh: str = ""
-    """What a u32 filter has instead: ``800::801``."""
-    bytecode: Bytecode = Bytecode()
-    actions: tuple[Action, ...] = ()
-
-
-class Filter(msgspec.Struct, frozen=True):
-    """One filter of a hook, whoever made it; also the line that `tc` prints for its priority alone."""
-
-    parent: str = ""
-    protocol: str = ""
-    pref: int = 0
-    kind: str = ""
-    chain: int = 0
-    options: Options | None = None
-
-    @property
-    def handle(self) -> int:
-        """Its number within its priority; 0 where it has none of the sort that ours have."""
-        text = str(self.options.handle) if self.options else ""
-        return int(text, 16) if re.fullmatch(r"0x[0-9a-f]{1,8}", text) else 0
-
-    @property
-    def name(self) -> str:
-        """Its handle as tc takes it, whoever made it; "" where the whole priority is one filter."""
-        return str(self.options.handle or self.options.fh) if self.options else ""
-
-    @property
-    def actions(self) -> tuple[Action, ...]:
-        """What it does."""
-        return self.options.actions if self.options else ()
-
-    @property
-    def program(self) -> bytes:
-        """Its classic BPF program, b"" for other kinds."""
-        insns = self.options.bytecode.insns if self.options else ()
-        return b"".join(_INSTRUCTION.pack(i.code, i.jt, i.jf, i.k) for i in insns)
-
-
-class Qdisc(msgspec.Struct, frozen=True):
-    """A queueing discipline; ``clsact`` and ``ingress`` are those that hold hooks."""
-
-    kind: str = ""
-    dev: str = ""
 
 
 class LinkInfo(msgspec.Struct, frozen=True):
@@ -207,25 +115,47 @@ def way(netns: Netns, remote: str) -> Route:
     return found[0] if found else Route()
 
 
-def hooked(netns: Netns) -> dict[str, str]:
-    """By device ``clsact`` or ``ingress``, for those of a namespace that have hooks.  Raises as `links`."""
-    found = _decoded(_run(netns, ["tc", "-j", "qdisc", "show"]), tuple[Qdisc, ...])
-    return {qdisc.dev: qdisc.kind for qdisc in found if qdisc.kind in ("clsact", "ingress")}
+def link(netns: Netns, which: int | str) -> Link:
+    """The device of that ifindex or name, without the particulars of its kind.  Raises as `links`."""
+    with _explained(f"device {which}"):
+        found = rtnetlink.device(netns, which if isinstance(which, int) else safe(which))
+        return Link(found.index, found.name, ("UP",) if found.up else (), found.alias, found.mtu)
+
+
+def hooked(netns: Netns) -> dict[int, str]:
+    """By ifindex ``clsact`` or ``ingress``, for those of a namespace that have hooks.  Raises as `links`."""
+    with _explained("listing queueing disciplines"):
+        answers = rtnetlink.ask(netns, rtnetlink.GET_QDISC, rtnetlink.DUMP, tc_filters.EVERYTHING)
+    return {index: kind for index, kind in map(tc_filters.qdisc, answers) if kind in ("clsact", "ingress")}
 
 
 def filters(netns: Netns, device: str, hook: str) -> tuple[Filter, ...]:
     """All that is on a hook, empty priorities included, with what went through.  Raises as `links`."""
-    return _decoded(_run(netns, ["tc", "-s", "-j", "filter", "show", "dev", safe(device), hook]), tuple[Filter, ...])
+    body = tc_filters.listing(link(netns, device).ifindex, hook)
+    with _explained(f"listing filters of {device}, {hook}"):
+        answers = rtnetlink.ask(netns, rtnetlink.GET_FILTER, rtnetlink.DUMP, body)
+    return tuple(tc_filters.read(answer, lambda index: _name_of(netns, index)) for answer in answers)
+
+
+def _name_of(netns: Netns, index: int) -> str:
+    try:
+        return link(netns, index).ifname if index else "*"
+    except Gone:
+        return "*"
 
 
 def add_hooks(netns: Netns, device: str) -> None:
     """Give a device both hooks.  Raises as `links`."""
-    _run(netns, ["tc", "qdisc", "add", "dev", safe(device), "clsact"])
+    body = tc_filters.clsact(link(netns, device).ifindex)
+    with _explained(f"adding hooks to {device}"):
+        rtnetlink.ask(netns, rtnetlink.NEW_QDISC, rtnetlink.CREATE | rtnetlink.EXCLUSIVE, body)
 
 
 def delete_hooks(netns: Netns, device: str) -> None:
     """Take both hooks from a device, with all filters on them.  Raises as `links`."""
-    _run(netns, ["tc", "qdisc", "del", "dev", safe(device), "clsact"])
+    body = tc_filters.clsact(link(netns, device).ifindex)
+    with _explained(f"removing the hooks of {device}"):
+        rtnetlink.ask(netns, rtnetlink.DELETE_QDISC, 0, body)
 
 
 def add_filter(netns: Netns, device: Link, to: Link, wanted: NewFilter) -> None:
@@ -233,26 +163,32 @@ def add_filter(netns: Netns, device: Link, to: Link, wanted: NewFilter) -> None:
 
     Raises as `links`; ProviderError also when the kernel refuses the program.
     """
-    size = len(wanted.program) // _INSTRUCTION.size
+    size = len(wanted.program) // _INSTRUCTION
     if size > MAX_INSTRUCTIONS:
         raise ProviderError(
             f"the filter needs {size:,} instructions, and {MAX_INSTRUCTIONS:,} fit into a mirror by tc",
             "filter on a network (`net 10.0.0.0/24`) or a range (`portrange 1-99`) instead of a long list",
         )
-    if size > _SHORT:
-        add_long(netns, device.ifindex, to.ifindex, wanted)
-        return
-    which = ["protocol", "all", "pref", str(wanted.pref), "handle", hex(wanted.handle)]
-    action = ["action", "mirred", "egress", "mirror", "dev", safe(to.ifname), "continue", "cookie", wanted.cookie]
-    where = ["dev", safe(device.ifname), *(["parent", BY_HANDLE] if wanted.by_handle else [wanted.hook])]
-    _run(netns, ["tc", "filter", "add", *where, *which, "bpf", "bytecode", _text(wanted.program), *action])
+    with _explained(f"adding a filter of {size:,} instructions to {device.ifname}"):
+        body = tc_filters.made(device.ifindex, to.ifindex, wanted)
+        rtnetlink.ask(netns, rtnetlink.NEW_FILTER, rtnetlink.CREATE | rtnetlink.EXCLUSIVE, body)
+
+
+def replace_filter(netns: Netns, device: Link, wanted: NewFilter, action: Action) -> None:
+    """Give a filter that is there another program, in one go; its `action` stays, with what it counted.
+
+    Raises as `add_filter`.
+    """
+    with _explained(f"replacing a filter of {device.ifname}"):
+        body = tc_filters.made(device.ifindex, 0, wanted, action.index)
+        rtnetlink.ask(netns, rtnetlink.NEW_FILTER, rtnetlink.REPLACE, body)
 
 
 def delete_filter(netns: Netns, device: str, hook: str, found: Filter) -> None:
     """Remove one filter and no other.  Raises as `links`."""
-    which = ["protocol", found.protocol, "pref", str(found.pref), "handle", hex(found.handle), found.kind]
-    chain = ["chain", str(found.chain)] if found.chain else []
-    _run(netns, ["tc", "filter", "del", "dev", safe(device), hook, *chain, *which])
+    body = tc_filters.deleted(link(netns, device).ifindex, hook, found)
+    with _explained(f"removing a filter of {device}"):
+        rtnetlink.ask(netns, rtnetlink.DELETE_FILTER, 0, body)
 
 
 def add_link(netns: Netns, name: str, mtu: int, details: Sequence[str]) -> None:
@@ -295,9 +231,24 @@ def delete_link(netns: Netns, name: str) -> None:
     _run(netns, ["ip", "link", "del", "dev", safe(name)])
 
 
-def _text(program: bytes) -> str:
-    lines = [" ".join(map(str, fields)) for fields in _INSTRUCTION.iter_unpack(program)]
-    return ",".join([str(len(lines)), *lines])
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """The kernel's refusals in our words."""
+    try:
+        yield
+    except PermissionError:
+        raise _refused() from None
+    except OSError as error:
+        kind = (
+            Gone
+            if error.errno in _NOT_THERE or (isinstance(error, FileNotFoundError) and error.filename)
+            else ProviderError
+        )
+        raise kind(f"{what}: {error.strerror or error}") from None
+
+
+def _refused() -> PrivilegeError:
+    return PrivilegeError("tc mirrors need CAP_NET_ADMIN, and CAP_SYS_ADMIN in other namespaces", "run it with sudo")
 
 
 def _argv(netns: Netns, argv: Sequence[str]) -> list[str]:
@@ -309,11 +260,11 @@ def _run(netns: Netns, argv: Sequence[str]) -> str:
     if done.ok and len(done.stdout) <= _MOST:
         return done.stdout
     said = " ".join(done.stderr.split()) or f"exit status {done.code}"
-    what = " ".join(argv[: 5 if argv[0] == "tc" else 4])
+    what = " ".join(argv[:4])
     if done.ok:
         raise ProviderError(f"{what}: an answer of {len(done.stdout):,} characters is not read")
     if _REFUSED.search(said):
-        raise PrivilegeError("tc mirrors need CAP_NET_ADMIN, and CAP_SYS_ADMIN in other namespaces", "run it with sudo")
+        raise _refused()
     kind = Gone if _GONE.search(said) else Unsupported if _UNKNOWN_KIND.search(said) else ProviderError
     raise kind(f"{what}: {said}")
 

@@ -61,11 +61,12 @@ class Level(IntEnum):
         """One packet in so many is kept."""
         return 16 if self is Level.SAMPLED else 1
 
-    @property
-    def described(self) -> str:
-        """The level and what it keeps, in a few words."""
-        cut = f" ({self.most} bytes of {'each packet' if self.one_in == 1 else f'one packet in {self.one_in}'})"
-        return f"{self}{cut if self in (Level.SLICED, Level.HEADERS, Level.SAMPLED) else ''}"
+    def described(self, *, cuts: bool = True) -> str:
+        """The level and what it keeps, in a few words; without `cuts` packets are whole or left out."""
+        if self in (Level.FULL, Level.STOPPED):
+            return str(self)
+        which = "each packet" if self.one_in == 1 else f"one packet in {self.one_in}"
+        return f"{self} ({f'{self.most} bytes of ' if cuts else ''}{which})"
 
 
 LADDER = tuple(Level)
@@ -122,12 +123,18 @@ class Decision:
     before: Level
     after: Level
     reason: str
+    cuts: bool = True
+    """Whether packets are cut at the levels between."""
 
     @property
     def text(self) -> str:
         """One sentence."""
         verb = "stopped" if self.after is Level.STOPPED else "down" if self.after > self.before else "up"
-        what = "stopped" if verb == "stopped" else f"stepped {verb} from {self.before} to {self.after.described}"
+        what = (
+            "stopped"
+            if verb == "stopped"
+            else f"stepped {verb} from {self.before} to {self.after.described(cuts=self.cuts)}"
+        )
         return f"{what}: {self.reason}"
 
 

@@ -80,8 +80,10 @@ def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:
         _announce(mirroring, as_json=as_json)
         last = _follow(mirroring, as_json=as_json)
     _finish(mirroring, last, as_json=as_json)
-    for decision in _decisions(mirroring):
-        raise CaptureError(decision.text, "copy less with -f or -s, or allow more: --governor KEY=VALUE or off")
+    if decisions := _decisions(mirroring):
+        failed = mirroring.governed.failed if mirroring.governed else ""
+        told = f"{decisions[-1].text}{f'; that failed: {failed}' if failed else ''}"
+        raise CaptureError(told, "copy less with -f or -s, or allow more: --governor KEY=VALUE or off")
 
 
 def _decisions(mirroring: Mirroring) -> tuple[Decision, ...]:
@@ -118,14 +120,20 @@ def _forewarn(prepared: Prepared) -> None:
 
 
 def _show_plan(prepared: Prepared, *, as_json: bool) -> None:
+    from tapwright.control.sessions import steps_of
+
     if as_json:
-        emit_json({**_plan(prepared), "steps": prepared.steps()})
+        opened = prepared.planned()
+        levels = list(map(str, prepared.levels(opened)))
+        emit_json({**_plan(prepared), "levels": levels, "steps": steps_of(opened)})
         return
     for line in _plan_lines(prepared):
         click.echo(printable(line))
 
 
 def _plan_lines(prepared: Prepared) -> Iterator[str]:
+    from tapwright.control.sessions import steps_of
+
     for chosen in prepared.chosen:
         yield f"{chosen.name}: mirrored by {chosen.mirror.point.provider} to {prepared.wish.target.text}"
         yield f"    why   {chosen.reason}"
@@ -133,9 +141,13 @@ def _plan_lines(prepared: Prepared) -> Iterator[str]:
             yield f"    not   {point.id}: {why}"
         for verdict in chosen.preflight.verdicts:
             yield f"    {verdict.answer:<5} {verdict.text}"
+    opened = prepared.planned()
+    if prepared.wish.governor:
+        levels = (level.described(cuts=False) for level in prepared.levels(opened))
+        yield f"To spare the host it steps down: {', '.join(levels)}"
     yield ""
     yield "Changes on this host while it lasts:"
-    for step in prepared.steps():
+    for step in steps_of(opened):
         yield f"    {step.do.provider}: {step.why}"
 
 
@@ -179,6 +191,19 @@ def _announce(mirroring: Mirroring, *, as_json: bool) -> None:
     warn(f"session {session.id}: {shown} copied to {prepared.wish.target.text}; Ctrl-C ends it")
 
 
+class _News:
+    """The governor's steps that were not told yet."""
+
+    def __init__(self, mirroring: Mirroring) -> None:
+        self._mirroring = mirroring
+        self._told = 0
+
+    def __call__(self) -> tuple[Decision, ...]:
+        new = _decisions(self._mirroring)[self._told :]
+        self._told += len(new)
+        return new
+
+
 def _follow(mirroring: Mirroring, *, as_json: bool) -> Reading:
     """Show what is copied until the end; the last reading."""
     if as_json or not is_terminal():
@@ -188,10 +213,12 @@ def _follow(mirroring: Mirroring, *, as_json: bool) -> Reading:
 
     from tapwright.cli.mirror_table import Pace, picture
 
-    console, pace = Console(), Pace()
+    console, pace, news = Console(), Pace(), _News(mirroring)
     newest: Reading | None = None
     with Live(console=console, auto_refresh=False, vertical_overflow="crop", transient=True) as live:
         for reading in mirroring.readings():
+            for decision in news():
+                live.console.print(printable(f"tapwright: {decision.text}"), markup=False, highlight=False)
             live.update(picture(mirroring.prepared, reading, pace, console.height - 1), refresh=True)
             newest = reading
     assert newest is not None
@@ -204,7 +231,13 @@ def _log(mirroring: Mirroring, *, as_json: bool) -> Reading:
     from tapwright.tap.delivery import Outcome
 
     said: dict[Opened, Outcome] = {}
+    news = _News(mirroring)
     for reading in mirroring.readings():
+        for decision in news():
+            if as_json:
+                emit_json({"event": "governor", "to": str(decision.after), "text": decision.text})
+            else:
+                warn(decision.text)
         for delivery in reading.deliveries:
             outcome = delivery.verdict.outcome
             if outcome is said.get(delivery.opened, Outcome.UNKNOWN):

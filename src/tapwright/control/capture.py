@@ -121,7 +121,7 @@ class Capture:
         governed = GovernedCapture(self._engine, self.sources, self._snaplen, path)
         cuts = any(not source.judge for source in self.sources)
         watch(self)
-        return Governor(policy, governed, ladder(self._snaplen, cuts=cuts))
+        return Governor(policy, governed, ladder(self._snaplen, cuts=cuts), cuts=cuts)
 
     @property
     def steps(self) -> tuple[Decision, ...]:

@@ -15,7 +15,7 @@ from tapwright.control.sessions import Opened, Sessions
 from tapwright.errors import TapwrightError
 from tapwright.plan.counts import Counts
 from tapwright.plan.points import PointKind
-from tapwright.plan.steps import Found
+from tapwright.plan.steps import Found, Step
 from tapwright.providers.base import Meter
 from tapwright.tap.delivery import Asked, News, Outcome, Reading, Verdict, judge, kept
 
@@ -53,6 +53,8 @@ class _Watched:
     opened: Opened
     meter: Meter
     asked: Asked
+    steps: tuple[Step, ...]
+    """What it was opened by, as it should be in the world by now."""
     readings: tuple[Reading, ...] = ()
     verdict: Verdict = _UNSEEN
     revalidated: bool = False
@@ -89,7 +91,7 @@ class Deliveries:
                 size, beyond = (largest or {}).get(opened, (0, ""))
                 shared = opened.mirror.point.kind is PointKind.MIRROR and outlets[_outlet(opened)] > 1
                 asked = Asked(opened.mirror.direction, _filtered(opened), shared, size, beyond)
-                watched.append(_Watched(opened, meter, asked))
+                watched.append(_Watched(opened, meter, asked, opened.steps))
         return cls(watched, clock)
 
     def look(self, received: Mapping[Opened, Received] | None = None) -> tuple[Delivery, ...]:
@@ -105,6 +107,13 @@ class Deliveries:
         self._due = start + (self._clock() - start) / _SHARE
         self._looked = time.time()
         return self.latest
+
+    def sampled(self, steps_of: Callable[[Opened], tuple[Step, ...]], one_in: int) -> None:
+        """From now on one frame in so many is copied, by other steps than before."""
+        for watched in self._watched:
+            watched.steps = steps_of(watched.opened)
+            watched.asked = replace(watched.asked, filtered=one_in > 1 or _filtered(watched.opened))
+            watched.readings = watched.readings[-1:]
 
     def news(self, names: Mapping[Opened, str]) -> News:
         """As of the last look, of the mirrors with these names, for whoever lists the session."""
@@ -137,7 +146,7 @@ class Deliveries:
         if now < watched.inspected + _INSPECTED_EVERY:
             return
         watched.inspected = now
-        findings = [watched.meter.found(step) for step in watched.opened.steps]
+        findings = [watched.meter.found(step) for step in watched.steps]
         odd = [f for f in findings if f.found in (Found.CHANGED, Found.ABSENT) or (f.found is Found.THERE and f.detail)]
         watched.gone = any(f.found is Found.ABSENT for f in odd)
         words = {Found.ABSENT: "the mirror is gone", Found.CHANGED: "somebody changed it"}

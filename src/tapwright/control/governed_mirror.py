@@ -1,4 +1,11 @@
-"""A mirror as the governor sees it: what a switch copies can be stopped, and nobody says how many bytes it was."""
+"""A mirror as the governor sees it: it can be sampled or stopped, and nobody says how many bytes it copied.
+
+    full       every frame
+    sampled    one frame in sixteen, by chance, where all its mirrors are made by tc: their filters ask for a number
+    stopped    none; the mirror is undone
+
+Frames are never cut: who copies by tc hands the frame itself on.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +18,9 @@ from tapwright.capture.governor import Decision, Level
 from tapwright.capture.policy import Policy
 from tapwright.capture.readings import Own
 from tapwright.control.governor import Governor
+from tapwright.errors import TapwrightError
 from tapwright.plan.points import Point
 
-LADDER = (Level.FULL, Level.STOPPED)
-"""The step between belongs to the switch: its rows and filters are in the journal as they were made."""
 _WINDOW = 5.0
 """Seconds: a mirror that is stopped does not come back, so a moment is not enough."""
 _UNKNOWN = 1500
@@ -24,15 +30,23 @@ _UNKNOWN = 1500
 class GovernedMirror:
     """An open mirror; `copied` is how many frames were, which whoever reads it sets before each look."""
 
-    def __init__(self, points: Iterable[Point], snaplen: int, stop: Callable[[], object]) -> None:
-        """`snaplen` is what the mirror keeps of a frame, 0 all; `stop` asks for its end."""
+    def __init__(
+        self, points: Iterable[Point], snaplen: int, sample: Callable[[int], None], stop: Callable[[], object]
+    ) -> None:
+        """`snaplen` is what the mirror keeps of a frame, 0 all; `sample` has it copy one frame in so many.
+
+        `stop` asks for its end.
+        """
         by_netns: defaultdict[str, list[int]] = defaultdict(list)
         for point in points:
             if point.device:
                 by_netns[point.netns.path].append(point.device.index)
         self.copied = 0
+        self.failed = ""
+        """Why a step could not be made, and it was stopped instead."""
         self._ports = list(by_netns.items())
         self._snaplen = snaplen
+        self._sample = sample
         self._stop = stop
         self._began = time.monotonic()
         self._start = self._counted()
@@ -67,11 +81,21 @@ class GovernedMirror:
         """It writes nothing."""
 
     def apply(self, decision: Decision) -> None:
-        """The only step there is."""
-        if decision.after is Level.STOPPED:
+        """Copy as much as was decided; where that cannot be done, nothing."""
+        if decision.after is not Level.STOPPED:
+            try:
+                self._sample(decision.after.one_in)
+            except TapwrightError as error:
+                self.failed = error.line
+        if decision.after is Level.STOPPED or self.failed:
             self._stop()
 
 
-def govern(policy: Policy, governed: GovernedMirror) -> Governor:
+def ladder(*, sampled: bool) -> tuple[Level, ...]:
+    """The levels of a mirror, with or without a sample between."""
+    return (Level.FULL, Level.SAMPLED, Level.STOPPED) if sampled else (Level.FULL, Level.STOPPED)
+
+
+def govern(policy: Policy, governed: GovernedMirror, levels: Sequence[Level]) -> Governor:
     """Who looks after it, once a second."""
-    return Governor(policy, governed, LADDER, window=_WINDOW)
+    return Governor(policy, governed, levels, window=_WINDOW, cuts=False)

@@ -56,9 +56,15 @@ class Governor:
     """Decides for one `Governed`; not for several threads at once."""
 
     def __init__(
-        self, policy: Policy, governed: Governed, ladder: Sequence[Level] = LADDER, window: float = _WINDOW
+        self,
+        policy: Policy,
+        governed: Governed,
+        ladder: Sequence[Level] = LADDER,
+        window: float = _WINDOW,
+        *,
+        cuts: bool = True,
     ) -> None:
-        """Readings are taken over `window` seconds."""
+        """Readings are taken over `window` seconds; `cuts` tells whether a sample is cut, too."""
         self.policy = policy
         self.decisions: tuple[Decision, ...] = ()
         """Every step so far."""
@@ -66,6 +72,7 @@ class Governor:
         """What was read last."""
         self._governed = governed
         self._window = window
+        self._cuts = cuts
         self._reserve = Reserve(policy.free)
         self._state = State(ladder=tuple(ladder))
         self._samples: deque[Sample] = deque()
@@ -108,7 +115,7 @@ class Governor:
     def _do(self, before: Level, after: Level, reason: str) -> Decision:
         """What was read at the level before says nothing of the next one."""
         self._samples.clear()
-        decision = Decision(time.time(), before, after, reason)
+        decision = Decision(time.time(), before, after, reason, self._cuts)
         self.decisions += (decision,)
         self._governed.apply(decision)
         self._due = time.monotonic() + _AFTER * self._window

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field, replace
 from tapwright import config as configuration
 from tapwright import providers
 from tapwright.adapters import livepcap
+from tapwright.capture.governor import Level
 from tapwright.capture.policy import DEFAULT, Policy
 from tapwright.config import Config
 from tapwright.control import local
 from tapwright.control.delivery import Deliveries, Delivery
-from tapwright.control.governed_mirror import GovernedMirror, govern
+from tapwright.control.governed_mirror import GovernedMirror, govern, ladder
 from tapwright.control.governor import Governor
 from tapwright.control.prepare import resolver, selected
-from tapwright.control.sessions import Count, Running, Sessions, steps_of
+from tapwright.control.sessions import Count, Opened, Running, Sessions
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError, UsageError
 from tapwright.filter.compile import Compiled, compile_filter
 from tapwright.find.topology import Topology
@@ -26,7 +27,7 @@ from tapwright.plan.mirroring import Asked, place, ranked, reason, unmirrored, v
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.points import Point
 from tapwright.plan.preflight import NOTHING_KNOWN, Preflight
-from tapwright.plan.steps import NOBODY, Mark, Step
+from tapwright.plan.steps import NOBODY, Mark
 from tapwright.tap.session import LEASE, Session
 
 INTERVAL = 1.0
@@ -95,9 +96,13 @@ class Prepared:
         """What a session of that mark opens."""
         return tuple(replace(chosen.mirror, mark=mark) for chosen in self.chosen)
 
-    def steps(self) -> tuple[Step, ...]:
-        """What would be changed, with nobody's mark.  Raises as `open`."""
-        return steps_of(self.sessions.plan(self.mirrors(NOBODY)))
+    def planned(self) -> tuple[Opened, ...]:
+        """What would be opened, with nobody's mark.  Raises as `open`."""
+        return self.sessions.plan(self.mirrors(NOBODY))
+
+    def levels(self, opened: Sequence[Opened]) -> tuple[Level, ...]:
+        """Of the governor, for what is opened: full, and what it can step down to; only full without one."""
+        return ladder(sampled=self.sessions.can_sample(opened)) if self.wish.governor else (Level.FULL,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +130,35 @@ class Mirroring:
     watchers: list[Watch] = field(default_factory=list)
     """Called about once a second with the newest reading, the last one too."""
     governor: Governor | None = None
-    """What stops it for the sake of the host."""
+    """What steps it down for the sake of the host."""
+    governed: GovernedMirror | None = None
+    """As the governor sees it."""
+    deliveries: Deliveries = field(default_factory=Deliveries)
+    """Whether its mirrors deliver."""
+
+    def __post_init__(self) -> None:
+        known = (chosen.preflight for chosen in self.prepared.chosen)
+        limits = [(each.largest, each.beyond) for each in known]
+        opened = self.running.mirrors
+        self.deliveries = Deliveries.of(self.prepared.sessions, opened, dict(zip(opened, limits, strict=True)))
 
     def govern(self, policy: Policy) -> None:
-        """Have it stopped when it takes more than that, or the host is under pressure it is a part of."""
+        """Have it step down when it takes more than that, or the host is under pressure it is a part of."""
         points = (chosen.mirror.point for chosen in self.prepared.chosen)
-        governed = GovernedMirror(points, self.prepared.wish.snaplen, self.running.stopped.set)
-        governor = self.governor = govern(policy, governed)
+        governed = GovernedMirror(points, self.prepared.wish.snaplen, self.sample, self.running.stopped.set)
+        self.governed = governed
+        governor = self.governor = govern(policy, governed, self.prepared.levels(self.running.mirrors))
 
         def look(reading: Reading) -> None:
             governed.copied = sum(count.copied or 0 for count in reading.counts)
             governor.tick()
 
         self.watchers.append(look)
+
+    def sample(self, one_in: int) -> None:
+        """Copy one frame in `one_in` from now on.  Raises as `Sessions.sample`."""
+        self.prepared.sessions.sample(self.running, one_in)
+        self.deliveries.sampled(self.running.steps, one_in)
 
     def readings(self, interval: float = INTERVAL) -> Iterator[Reading]:
         """One now, then one each `interval` seconds until it is to end, and a last one with everything still open.
@@ -146,7 +167,7 @@ class Mirroring:
         """
         start = time.monotonic()
         ended = False
-        deliveries = self._deliveries()
+        deliveries = self.deliveries
         names = dict(zip(self.running.mirrors, (chosen.name for chosen in self.prepared.chosen), strict=True))
         while True:
             looked = time.monotonic()
@@ -161,11 +182,6 @@ class Mirroring:
             if ended:
                 return
             ended = self.running.wait(pause)
-
-    def _deliveries(self) -> Deliveries:
-        limits = [(known.largest, known.beyond) for known in (chosen.preflight for chosen in self.prepared.chosen)]
-        opened = self.running.mirrors
-        return Deliveries.of(self.prepared.sessions, opened, dict(zip(opened, limits, strict=True)))
 
 
 def prepare(wish: Wish, config: Config | None = None) -> Prepared:

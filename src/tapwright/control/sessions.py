@@ -20,10 +20,10 @@ from tapwright.model import Answer, Vnic
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
-from tapwright.providers.base import Beacon, Meter, Provider, Tapper
+from tapwright.providers.base import Beacon, Meter, Provider, Sampler, Tapper
 from tapwright.signals import handled
 from tapwright.tap import owner
-from tapwright.tap.arm import arm, disarm, left
+from tapwright.tap.arm import arm, disarm, intended, left, redone
 from tapwright.tap.delivery import News
 from tapwright.tap.folder import state_folder
 from tapwright.tap.journal import Journal
@@ -35,6 +35,8 @@ _SHORTEST_LEASE = 1.0
 _PATIENCE = 30.0
 """Seconds that a living owner has to end its session."""
 _LOOK_AGAIN = 0.1
+_SAMPLE = 2
+"""Whether there can be samples does not depend on how many frames are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Running:
     """When its time is over, on the monotonic clock; infinite without a limit."""
     news: News | None = None
     """Whether its mirrors deliver, for others to read."""
+
+    def steps(self, opened: Opened) -> tuple[Step, ...]:
+        """What `opened` was opened by, as it is in the world by now."""
+        present = {entry.step.undo: entry.step for entry in self.session.entries}
+        return tuple(present.get(step.undo, step) for step in opened.steps)
 
     def wait(self, seconds: float = float("inf")) -> bool:
         """Wait for its end, `seconds` at most; whether it should end now."""
@@ -193,7 +200,7 @@ class Sessions:
                 beacon.renew(running.session.mark, number)
 
         shown = beat if beacons else nothing
-        return kept(self._journal, running.session, running.stopped, lambda: running.news, shown)
+        return kept(self._journal, lambda: running.session, running.stopped, lambda: running.news, shown)
 
     def steps(self, mirror: Mirror) -> tuple[Step, ...]:
         """What opens `mirror`.  Raises UsageError, ProviderError where its provider cannot serve it."""
@@ -214,6 +221,35 @@ class Sessions:
             if made := [outlet for step in steps if (outlet := step.do.text("outlet"))]:
                 outlets[key] = made[0]
         return tuple(opened)
+
+    def can_sample(self, mirrors: Sequence[Opened]) -> bool:
+        """Whether all of them can copy some of the frames only."""
+        return all(self._sampled(opened, opened.steps, _SAMPLE) for opened in mirrors)
+
+    def sample(self, running: Running, one_in: int) -> None:
+        """Have all its mirrors copy one frame in `one_in`, by chance, until told otherwise.
+
+        Each change is in the journal before it is made.  Raises what the providers raise, CaptureError; then
+        the session should end.
+        """
+        numbers = {entry.step.undo: number for number, entry in enumerate(running.session.entries)}
+        wanted = [step for opened in running.mirrors for step in self._sampled(opened, running.steps(opened), one_in)]
+        steps = {numbers[step.undo]: step for step in wanted}
+        running.session = intended(self._journal, running.session, steps, self._tapper)
+        running.session = redone(self._journal, running.session, tuple(steps), self._tapper)
+
+    def _sampled(self, opened: Opened, present: Sequence[Step], one_in: int) -> tuple[Step, ...]:
+        """The steps that have a mirror copy some of the frames; none where it cannot."""
+        made: list[Step] = []
+        for step, before in zip(opened.steps, present, strict=True):
+            if not step.do.text("direction"):  # it counts no copies of the VM's frames, so it makes none
+                continue
+            provider = self._provider(step.do.provider)
+            other = provider.sampled(step, before, one_in) if isinstance(provider, Sampler) else None
+            if other is None:
+                return ()
+            made.append(other)
+        return tuple(made)
 
     def meter(self, name: str) -> Meter | None:
         """The provider of that name where it can prove that what it copies is delivered."""

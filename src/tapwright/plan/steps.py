@@ -26,6 +26,10 @@ class Operation:
         """With the arguments as keywords."""
         return cls(provider, verb, tuple(arguments.items()))
 
+    def changed(self, **arguments: Argument) -> Operation:
+        """The same with other arguments."""
+        return Operation.of(self.provider, self.verb, **{**dict(self.arguments), **arguments})
+
     def text(self, name: str) -> str:
         """The argument of that name as text, "" without one."""
         return str(dict(self.arguments).get(name, ""))

@@ -80,6 +80,17 @@ class Beacon(Tapper, Protocol):
 
 
 @runtime_checkable
+class Sampler(Tapper, Protocol):
+    """One that can copy some of the frames only, chosen by chance, while a mirror is open."""
+
+    def sampled(self, step: Step, before: Step, one_in: int) -> Step | None:
+        """What copies one frame in `one_in` of those that `step` copies, in the place of `before`, which is there now.
+
+        It is undone as `step` is.  None where that cannot be.  Pure.
+        """
+
+
+@runtime_checkable
 class Meter(Tapper, Protocol):
     """One that also says beforehand whether copies can arrive, and counts what should have been copied."""
 

@@ -23,6 +23,7 @@ from tapwright.providers.linux_view import View, holds_taps
 if TYPE_CHECKING:
     from tapwright.plan.counts import Counts
     from tapwright.plan.preflight import Facts
+    from tapwright.providers.linux_facts import Devices
 
 _BYPASSING = ("afxdp", "dpdk")
 """Port types of Open vSwitch that take the frames before the kernel shows them to anybody."""
@@ -44,6 +45,7 @@ class Linux:
         `capabilities` are those this process has (``CAP_NET_RAW``...); None asks the kernel.
         """
         self._globs = tuple(netns)
+        self._devices: Devices | None = None
         self._capabilities = namespaces.capabilities() if capabilities is None else capabilities
 
     def probe(self) -> Capability:
@@ -106,13 +108,25 @@ class Linux:
         """
         from tapwright.providers import linux_facts, linux_mirror
 
-        return linux_mirror.steps(mirror, linux_facts.read(mirror, self._globs))
+        return linux_mirror.steps(mirror, linux_facts.read(mirror, self._lately()))
+
+    def _lately(self) -> Devices:
+        from tapwright.providers.linux_facts import Devices
+
+        self._devices = self._devices or Devices(self._globs)
+        return self._devices
 
     def perform(self, operation: Operation) -> None:
         """Make or remove hooks, filters and tunnel devices.  Raises ProviderError, PrivilegeError."""
         from tapwright.providers import linux_mirror_tc
 
         linux_mirror_tc.perform(operation)
+
+    def sampled(self, step: Step, before: Step, one_in: int) -> Step | None:
+        """The same filter behind a random number."""
+        from tapwright.providers import linux_mirror
+
+        return linux_mirror.sampled(step, before, one_in)
 
     def found(self, step: Step) -> Finding:
         """Re-read what a step made.  Raises PrivilegeError."""
@@ -139,7 +153,7 @@ class Linux:
         """The kernel's way to the collector, and what the target takes.  Raises ProviderError, PrivilegeError."""
         from tapwright.providers import linux_facts
 
-        return linux_facts.scout(mirror, self._globs)
+        return linux_facts.scout(mirror, self._lately())
 
     def measured(self, steps: Sequence[Step]) -> Counts:
         """By each direction's filter, the vNIC's device and the tunnel's.  Raises ProviderError, PrivilegeError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tapwright.adapters import netlink, tc
+from tapwright.adapters.tc_filters import Statistics
 from tapwright.model import Counters, DeviceKey
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.mirrors import Direction
@@ -40,7 +41,7 @@ def measured(steps: Sequence[Step]) -> Counts:
     return Counts(seen, ways, None, device.tx_bytes + device.rx_bytes, refused + lost, lag=1.5)
 
 
-def _statistics(step: Step) -> tc.Statistics | None:
+def _statistics(step: Step) -> Statistics | None:
     netns = enter(step.do)
     try:
         device = mirrored(netns, step.do).ifname if netns else ""

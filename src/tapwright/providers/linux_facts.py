@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from tapwright.adapters import namespaces, netlink, tc
 from tapwright.errors import ProviderError
-from tapwright.model import Device
+from tapwright.model import Device, DeviceKey
 from tapwright.plan import preflight
 from tapwright.plan.mirrors import Mirror
 from tapwright.providers import linux_tunnel
 from tapwright.providers.linux_made import brought_hooks
 from tapwright.providers.linux_mirror import Facts, tunnel_name, tunnel_step
 
+_FRESH = 0.5
+"""Seconds."""
 
-def read(mirror: Mirror, globs: Sequence[str]) -> Facts:
+
+class Devices:
+    """All devices of the namespaces that we look at, some moments old: many mirrors are planned in one go."""
+
+    def __init__(self, globs: Sequence[str], clock: Callable[[], float] = time.monotonic) -> None:
+        self._globs = globs
+        self._clock = clock
+        self._looked = float("-inf")
+        self._seen: Mapping[DeviceKey, Device] = {}
+
+    def __call__(self) -> Mapping[DeviceKey, Device]:
+        """Those there are.  Raises ProviderError."""
+        if self._clock() > self._looked + _FRESH:
+            try:
+                self._seen = netlink.survey(namespaces.census(self._globs).namespaces).devices
+            except OSError as error:
+                raise ProviderError(f"rtnetlink: {error.strerror or error}") from None
+            self._looked = self._clock()
+        return self._seen
+
+
+def read(mirror: Mirror, seen: Devices) -> Facts:
     """What the steps depend on.  Raises ProviderError, PrivilegeError."""
     point = mirror.point
     if point.device is None:
         return Facts()
-    census = namespaces.census(globs)
-    try:
-        devices = netlink.survey(census.namespaces).devices
-    except OSError as error:
-        raise ProviderError(f"rtnetlink: {error.strerror or error}") from None
+    devices = seen()
     device = devices.get(point.device)
     name = device.name if device else point.device_name
-    hooks = tc.hooked(point.netns).get(name, "")
+    hooks = tc.hooked(point.netns).get(point.device.index, "")
     ours = bool(hooks) and any(
         brought_hooks(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook)
     )
@@ -41,13 +61,9 @@ def _missing(mirror: Mirror) -> str:
     return "" if tc.makes(mirror.point.netns, tunnel_name(mirror), details) else details[0]
 
 
-def scout(mirror: Mirror, globs: Sequence[str]) -> preflight.Facts:
+def scout(mirror: Mirror, seen: Devices) -> preflight.Facts:
     """What is known of the copies' way.  Raises ProviderError, PrivilegeError."""
-    point = mirror.point
-    try:
-        devices = netlink.survey(namespaces.census(globs).namespaces).devices
-    except OSError as error:
-        raise ProviderError(f"rtnetlink: {error.strerror or error}") from None
+    point, devices = mirror.point, seen()
     mirrored = devices.get(point.device) if point.device else None
     mtu = mirrored.mtu if mirrored else 0
     if not mirror.target.tunnel:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from tapwright.adapters import namespaces, tc
+from tapwright.adapters.tc_filters import Filter
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 from tapwright.plan.steps import Leftover, Mark, Operation
@@ -27,11 +28,12 @@ def leftovers(globs: Sequence[str]) -> Iterator[Leftover]:
 
 
 def _leftovers(netns: Netns) -> Iterator[Leftover]:
-    links = {link.ifname: link for link in tc.links(netns)}
-    for device in tc.hooked(netns):
+    links = {link.ifindex: link for link in tc.links(netns)}
+    for index in tc.hooked(netns):
         # A u32 filter of one hook is listed at the other, too, where that has one of the same priority.
         listed: set[tuple[int, str]] = set()
-        for hook in tc.HOOKS if device in links else ():
+        for hook in tc.HOOKS if index in links else ():
+            device = links[index].ifname
             try:
                 there = tc.filters(netns, device, hook)
             except (tc.Gone, PrivilegeError):
@@ -41,7 +43,7 @@ def _leftovers(netns: Netns) -> Iterator[Leftover]:
                 continue
             fresh = [each for each in there if each.kind != "u32" or (each.pref, each.name) not in listed]
             listed |= {(each.pref, each.name) for each in there}
-            yield from _left_filters(netns, links[device], hook, fresh)
+            yield from _left_filters(netns, links[index], hook, fresh)
     for link in links.values():
         yield from _left_device(netns, link)
 
@@ -51,7 +53,7 @@ def _unread(netns: Netns, device: str, hook: str, error: ProviderError) -> Lefto
     return Leftover("linux", what, None, None, f"{_way(netns)}tc filter show dev {device} {hook}")
 
 
-def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[tc.Filter]) -> Iterator[Leftover]:
+def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[Filter]) -> Iterator[Leftover]:
     for each in there:
         mark = mark_on(each)
         nowhere = any(action.kind == "mirred" and action.to_dev == "*" for action in each.actions)
@@ -67,7 +69,7 @@ def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[tc.Fil
         )
 
 
-def _without(netns: Netns, link: tc.Link, hook: str, each: tc.Filter, mark: Mark) -> Operation:
+def _without(netns: Netns, link: tc.Link, hook: str, each: Filter, mark: Mark) -> Operation:
     return Operation.of(
         "linux",
         "uncopy",
@@ -81,7 +83,7 @@ def _without(netns: Netns, link: tc.Link, hook: str, each: tc.Filter, mark: Mark
     )
 
 
-def _goals(each: tc.Filter) -> str:
+def _goals(each: Filter) -> str:
     names = [action.to_dev for action in each.actions if action.kind == "mirred"]
     return ", ".join("a device that is gone" if name == "*" else name for name in names)
 

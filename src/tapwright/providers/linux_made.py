@@ -9,18 +9,19 @@ import os
 from collections.abc import Sequence
 
 from tapwright.adapters import namespaces, process, tc
+from tapwright.adapters.tc_filters import Filter
 from tapwright.model import Netns
 from tapwright.plan.steps import Mark, Operation
 from tapwright.providers.linux_mirror import made_hooks, mark_of
 
 
-def mark_on(found: tc.Filter) -> Mark | None:
+def mark_on(found: Filter) -> Mark | None:
     """The mark of a filter of ours; both places that carry the session have to agree."""
     mark = mark_of(found.program)
     return mark if mark and any(action.cookie == mark.session for action in found.actions) else None
 
 
-def brought_hooks(found: tc.Filter) -> bool:
+def brought_hooks(found: Filter) -> bool:
     """Whether a filter is ours and says that tapwright made the hooks it is on."""
     return mark_on(found) is not None and made_hooks(found.handle)
 
@@ -42,10 +43,6 @@ def _inode(path: str) -> int:
         return 0
 
 
-def _device(netns: Netns, index: int) -> tc.Link | None:
-    return next((link for link in tc.links(netns) if link.ifindex == index), None)
-
-
 def named(netns: Netns, name: str) -> tc.Link | None:
     """The device of that name."""
     return next((link for link in tc.links(netns) if link.ifname == name), None)
@@ -53,14 +50,14 @@ def named(netns: Netns, name: str) -> tc.Link | None:
 
 def mirrored(netns: Netns, operation: Operation) -> tc.Link:
     """The device of an operation; one without a number is tapwright's own, whose name nobody else has."""
-    index = operation.number("index")
-    device = _device(netns, index) if index else named(netns, operation.text("device"))
-    if device is None:
-        raise tc.Gone(f"{operation.text('device')} does not exist any more")
-    return device
+    name = operation.text("device")
+    try:
+        return tc.link(netns, operation.number("index") or name)
+    except tc.Gone:
+        raise tc.Gone(f"{name} does not exist any more") from None
 
 
-def filters_of(operation: Operation, found: Sequence[tc.Filter]) -> list[tc.Filter]:
+def filters_of(operation: Operation, found: Sequence[Filter]) -> list[Filter]:
     """The filters an operation made: our number, our kind, our cookie."""
     return [
         each

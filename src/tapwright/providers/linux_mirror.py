@@ -20,10 +20,12 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tapwright.adapters.tc import MAX_INSTRUCTIONS
 from tapwright.errors import ProviderError, UsageError
 from tapwright.filter import code as bpf
 from tapwright.filter.assemble import assemble
 from tapwright.filter.code import Code, Label
+from tapwright.filter.lowered import sampled as lowered
 from tapwright.filter.program import Instruction, Program, pack
 from tapwright.model import Device, DeviceKey, Netns
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
@@ -139,6 +141,20 @@ def relayed(name: str, netns: Netns, mark: Mark, program: bytes, to: Place, dire
     )
     undo = Operation.of("linux", "uncopy", **filtered)
     return Step(do, undo, f"what {name} gets goes to {to.device_name}, where the filter matches")
+
+
+def sampled(step: Step, before: Step, one_in: int) -> Step | None:
+    """What copies one frame in `one_in` of those that `step` copies, in the place of `before`, which is there now.
+
+    Chance comes before the filter.  None for steps that have no filter, or one too long for anything in front of it.
+    """
+    if step.do.verb != "copy":
+        return None
+    program = lowered(Program(bytes.fromhex(step.do.text("program"))), one_in)
+    if program is None or len(program) > MAX_INSTRUCTIONS:
+        return None
+    do = step.do.changed(program=program.code.hex(), was=before.do.text("program"))
+    return Step(do, step.undo, step.why if one_in == 1 else f"{step.why}; one frame in {one_in}")
 
 
 def asks_direction(program: bytes) -> bool:

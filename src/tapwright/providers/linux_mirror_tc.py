@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from tapwright.adapters import namespaces, tc
-from tapwright.adapters.tc_long import NewFilter
+from tapwright.adapters.tc_filters import BY_HANDLE, Action, Filter, NewFilter
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers import linux_tunnel
-from tapwright.providers.linux_made import brought_hooks, enter, filters_of, mark_on, mirrored, named
+from tapwright.providers.linux_made import brought_hooks, enter, filters_of, mark_on, mirrored
 from tapwright.providers.linux_mirror import made_hooks
 
 _FOREMOST = 47
@@ -41,48 +41,66 @@ def perform(operation: Operation) -> None:
             raise
 
 
-def _give_hooks(netns: Netns, device: str) -> None:
-    held = tc.hooked(netns).get(device)
+def _give_hooks(netns: Netns, device: tc.Link) -> None:
+    held = tc.hooked(netns).get(device.ifindex)
     if held == "ingress":
-        raise ProviderError(f"{device} has an `ingress` qdisc by now, beside which no egress hook can be")
+        raise ProviderError(f"{device.ifname} has an `ingress` qdisc by now, beside which no egress hook can be")
     if not held:
-        tc.add_hooks(netns, device)
+        tc.add_hooks(netns, device.ifname)
 
 
-def _take_hooks(netns: Netns, device: str) -> None:
+def _take_hooks(netns: Netns, device: tc.Link) -> None:
     """Remove the hooks, which were not there before us, unless somebody has something on them."""
     if _unused(netns, device):
-        tc.delete_hooks(netns, device)
+        tc.delete_hooks(netns, device.ifname)
 
 
-def _unused(netns: Netns, device: str) -> bool:
-    return tc.hooked(netns).get(device) == "clsact" and not any(tc.filters(netns, device, hook) for hook in tc.HOOKS)
+def _unused(netns: Netns, device: tc.Link) -> bool:
+    held = tc.hooked(netns).get(device.ifindex)
+    return held == "clsact" and not any(tc.filters(netns, device.ifname, hook) for hook in tc.HOOKS)
 
 
 def _copy(netns: Netns, operation: Operation) -> None:
     device, hook = mirrored(netns, operation), operation.text("hook")
     if made_hooks(operation.number("handle")):  # they go with the last mirror, which may just have been another one
-        _give_hooks(netns, device.ifname)
+        _give_hooks(netns, device)
     there = tc.filters(netns, device.ifname, hook)
     ours = filters_of(operation, there)
-    if differs := _differs(operation, ours[0]) if ours else _robbed(operation, there):
+    replaces = bool(ours) and ours[0].program.hex() == operation.text("was")
+    if differs := _differs(operation, ours[0], replaces=replaces) if ours else _robbed(operation, there):
         raise ProviderError(f"the mirror of {device.ifname} was changed: {differs}", "stop it and open it again")
+    if replaces:
+        _replace(netns, device, operation, ours[0])
     if ours:
         return
+    if operation.text("was"):
+        raise ProviderError(f"the mirror of {device.ifname} is gone", "stop it and open it again")
     wanted = NewFilter(
         hook=hook,
         pref=_place(device.ifname, hook, there),
         handle=operation.number("handle"),
         program=bytes.fromhex(operation.text("program")),
         cookie=operation.text("session"),
-        by_handle=any(each.parent == tc.BY_HANDLE for each in there),
+        by_handle=any(each.parent == BY_HANDLE for each in there),
     )
     tc.add_filter(netns, device, _target(netns, operation), wanted)
 
 
+def _replace(netns: Netns, device: tc.Link, operation: Operation, there: Filter) -> None:
+    """Another program in the same place, for the same copies."""
+    program, by_handle = bytes.fromhex(operation.text("program")), there.parent == BY_HANDLE
+    wanted = NewFilter(
+        operation.text("hook"), there.pref, there.handle, program, operation.text("session"), by_handle
+    )  # fmt: skip
+    tc.replace_filter(netns, device, wanted, there.actions[0])
+
+
 def _target(netns: Netns, operation: Operation) -> tc.Link:
     name, index = operation.text("to"), operation.number("to_index")
-    to = named(netns, name)
+    try:
+        to = tc.link(netns, name)
+    except tc.Gone:
+        to = None
     if to is None or (index and to.ifindex != index):
         raise ProviderError(f"{name}, which was to get the copies, does not exist any more")
     if not to.up:
@@ -90,7 +108,7 @@ def _target(netns: Netns, operation: Operation) -> tc.Link:
     return to
 
 
-def _place(device: str, hook: str, there: Sequence[tc.Filter]) -> int:
+def _place(device: str, hook: str, there: Sequence[Filter]) -> int:
     """The priority of a new filter of ours.  Raises ProviderError where there is none that sees every frame."""
     mine = frozenset(each.pref for each in there if mark_on(each))
     pref = free(mine, frozenset(each.pref for each in there) - mine)
@@ -113,11 +131,11 @@ def free(ours: Collection[int], others: Collection[int]) -> int:
 
 
 def _uncopy(netns: Netns, operation: Operation) -> None:
-    device, hook = mirrored(netns, operation).ifname, operation.text("hook")
-    if not tc.hooked(netns).get(device):
+    device, hook = mirrored(netns, operation), operation.text("hook")
+    if not tc.hooked(netns).get(device.ifindex):
         return
-    for found in filters_of(operation, tc.filters(netns, device, hook)):
-        tc.delete_filter(netns, device, hook, found)
+    for found in filters_of(operation, tc.filters(netns, device.ifname, hook)):
+        tc.delete_filter(netns, device.ifname, hook, found)
     if made_hooks(operation.number("handle")):
         _take_hooks(netns, device)
 
@@ -139,8 +157,8 @@ def found(step: Step) -> Finding:
 
 
 def _found_filter(netns: Netns, operation: Operation) -> Finding:
-    device = mirrored(netns, operation).ifname
-    there = tc.filters(netns, device, operation.text("hook"))
+    device = mirrored(netns, operation)
+    there = tc.filters(netns, device.ifname, operation.text("hook"))
     ours = filters_of(operation, there)
     if not ours:
         if robbed := _robbed(operation, there):
@@ -154,31 +172,33 @@ def _found_filter(netns: Netns, operation: Operation) -> Finding:
     return Finding(Found.THERE, f"{operation.text('to')}, its target, is gone" if gone else "")
 
 
-def _hooks_are_ours(netns: Netns, device: str) -> bool:
+def _hooks_are_ours(netns: Netns, device: tc.Link) -> bool:
     """Whether nobody else will remove the hooks: nothing is there, or mirrors of ours that found them there.
 
     Whoever died between making hooks and putting a filter there left nothing that says so, but the journal.
     """
-    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device, hook) if each.options]
-    return tc.hooked(netns).get(device) == "clsact" and all(mark_on(each) and not brought_hooks(each) for each in there)
+    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device.ifname, hook) if each.whole]
+    return tc.hooked(netns).get(device.ifindex) == "clsact" and all(
+        mark_on(each) and not brought_hooks(each) for each in there
+    )
 
 
-def _robbed(operation: Operation, there: Sequence[tc.Filter]) -> str:
+def _robbed(operation: Operation, there: Sequence[Filter]) -> str:
     """What is gone of a filter that has our number and is not ours by its cookie."""
     same = any(each.kind == "bpf" and each.handle == operation.number("handle") for each in there)
     return "its cookie is gone" if same else ""
 
 
-def _differs(operation: Operation, there: tc.Filter) -> str:
-    """What somebody changed about a filter of ours, "" when nothing."""
+def _differs(operation: Operation, there: Filter, *, replaces: bool = False) -> str:
+    """What somebody changed about a filter of ours, "" when nothing; `replaces` where its program is to be another."""
     wanted = operation.text("to")
-    action = there.actions[0] if there.actions else tc.Action()
+    action = there.actions[0] if there.actions else Action()
     checks = (
         (len(there.actions) != 1, f"it has {len(there.actions)} actions"),
         ((action.kind, action.mirred_action, action.direction) != ("mirred", "mirror", "egress"), "it copies no more"),
         (action.to_dev not in ("*", wanted), f"copies go to {action.to_dev}, not {wanted}"),
-        (action.control_action.type != "continue", f"it ends with {action.control_action.type!r}"),
+        (action.control != "continue", f"it ends with {action.control!r}"),
         ((there.protocol, there.chain) != ("all", 0), f"it sees {there.protocol} of chain {there.chain} only"),
-        (there.program.hex() != operation.text("program"), "its program is another one"),
+        (not replaces and there.program.hex() != operation.text("program"), "its program is another one"),
     )
     return "; ".join(text for differs, text in checks if differs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from tapwright.errors import ProviderError, TapwrightError
@@ -48,19 +48,50 @@ def arm(journal: Journal, session: Session, steps: Iterable[Step], tapper_of: Ta
     return session
 
 
+def intended(journal: Journal, session: Session, steps: Mapping[int, Step], tapper_of: TapperOf) -> Session:
+    """Write into the journal that these steps are about to be done in the place of others of a running session.
+
+    They are undone as those are; so whatever comes of them, the session's end undoes it.  Raises CaptureError,
+    and ProviderError where somebody changed what is there: then it stays as it is, and so does the session.
+    """
+    for number, step in steps.items():
+        there = session.entries[number].step
+        if step.undo != there.undo:
+            raise ValueError(f"step {number} would be undone in another way")
+        finding = tapper_of(there.do.provider).found(there)
+        if finding.found is not Found.THERE:
+            raise ProviderError(f"the mirror is {': '.join(filter(None, (finding.found, finding.detail)))} by now")
+        session = session.exchanged(number, step)
+    journal.intend(session, *steps)
+    return session
+
+
+def redone(journal: Journal, session: Session, numbers: Sequence[int], tapper_of: TapperOf) -> Session:
+    """Do steps that are intended; the session as it runs.  Raises what failed."""
+    for number in numbers:
+        _perform(session.entries[number].step, tapper_of(session.entries[number].step.do.provider))
+        session = session.at(number, Progress.DONE)
+    journal.put(session, *numbers)
+    return session
+
+
 def _do(journal: Journal, session: Session, tapper: Tapper) -> Session:
     """Do the session's last step."""
     number = len(session.entries) - 1
-    step = session.entries[number].step
     journal.intend(session, number)
+    _perform(session.entries[number].step, tapper)
+    session = session.at(number, Progress.DONE)
+    journal.put(session, number)
+    return session
+
+
+def _perform(step: Step, tapper: Tapper) -> None:
+    """Do it, and read it again."""
     tapper.perform(step.do)
     finding = tapper.found(step)
     if finding.found is not Found.THERE:
         detail = f": {finding.detail}" if finding.detail else ""
         raise ProviderError(f"{step.do.provider} did {step.do.verb!r}, yet it is {finding.found}{detail}")
-    session = session.at(number, Progress.DONE)
-    journal.put(session, number)
-    return session
 
 
 def disarm(journal: Journal, session: Session, tapper_of: TapperOf) -> Session:

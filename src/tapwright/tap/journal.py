@@ -76,23 +76,24 @@ class Journal:
             for number, entry in enumerate(session.entries):
                 _put(db, session.id, number, entry)
 
-    def intend(self, session: Session, number: int) -> None:
-        """Write that a step is about to be done.
+    def intend(self, session: Session, *numbers: int) -> None:
+        """Write that steps are about to be done.
 
         Raises CaptureError when that cannot be written, or somebody ended the session meanwhile:
         then it must not be done.
         """
         with self._writing() as db:
-            if _state(db, session.id) is not State.ARMING:
-                raise CaptureError(
-                    f"session {session.id} was ended while it was being opened", "see: tapwright sessions"
-                )
-            _put(db, session.id, number, session.entries[number])
+            if _state(db, session.id) is not session.state:
+                while_ = "being opened" if session.state is State.ARMING else "open"
+                raise CaptureError(f"session {session.id} was ended while it was {while_}", "see: tapwright sessions")
+            for number in numbers:
+                _put(db, session.id, number, session.entries[number])
 
-    def put(self, session: Session, number: int) -> None:
-        """Write how far a step came.  Raises CaptureError."""
+    def put(self, session: Session, *numbers: int) -> None:
+        """Write how far steps came.  Raises CaptureError."""
         with self._writing() as db:
-            _put(db, session.id, number, session.entries[number])
+            for number in numbers:
+                _put(db, session.id, number, session.entries[number])
 
     def move(self, session: Session) -> None:
         """Write the session's state.  Raises CaptureError."""

@@ -25,6 +25,7 @@ _AGAIN = 60.0
 """Seconds until what others could not be shown is shown again."""
 
 NewsOf = Callable[[], News | None]
+SessionOf = Callable[[], Session]
 
 
 def nothing() -> None:
@@ -34,19 +35,21 @@ def nothing() -> None:
 @contextmanager
 def kept(
     journal: Journal,
-    session: Session,
+    latest: SessionOf,
     stop: threading.Event,
     news: NewsOf = lambda: None,
     beat: Callable[[], None] = nothing,
 ) -> Iterator[None]:
     """While this holds, a running session's lease is renewed; `stop` is set once somebody asked for its end.
 
+    `latest` gives the session as it is by then.
+
     What `news` says of its mirrors goes into the journal with the lease, and sooner where an outcome changed.
     `beat` shows those who cannot see this process that it lives.
     """
     ended = threading.Event()
     threads = [
-        threading.Thread(target=_keep, args=(journal, session, stop, news, ended), name="lease", daemon=True),
+        threading.Thread(target=_keep, args=(journal, latest, stop, news, ended), name="lease", daemon=True),
         threading.Thread(target=_show, args=(journal, beat, ended), name="beat", daemon=True),
     ]
     mine = threads[: 1 if beat is nothing else 2]
@@ -77,11 +80,12 @@ def _note(journal: Journal, error: TapwrightError) -> None:
         journal.notes.append(error.line)
 
 
-def _keep(journal: Journal, session: Session, stop: threading.Event, news: NewsOf, ended: threading.Event) -> None:
+def _keep(journal: Journal, session_of: SessionOf, stop: threading.Event, news: NewsOf, ended: threading.Event) -> None:
+    session = session_of()
     pause = min(session.lease / _RENEWALS, _LONGEST)
     renewed, told = time.monotonic(), None
     while not ended.wait(min(_POLL, pause)):
-        latest, passed = news(), time.monotonic() - renewed
+        session, latest, passed = session_of(), news(), time.monotonic() - renewed
         renewing = passed >= pause or (passed >= _SHORTEST and latest is not None and latest.turned(told))
         if renewing:
             renewed, told = time.monotonic(), latest

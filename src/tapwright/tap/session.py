@@ -135,6 +135,12 @@ class Session:
         entry = replace(self.entries[number], progress=progress, error=error)
         return replace(self, entries=(*self.entries[:number], entry, *self.entries[number + 1 :]))
 
+    def exchanged(self, number: int, step: Step) -> Session:
+        """With another step intended in the place of step `number`."""
+        return replace(
+            self, entries=(*self.entries[:number], Entry(step, Progress.INTENDED), *self.entries[number + 1 :])
+        )
+
 
 def to_undo(session: Session) -> tuple[int, ...]:
     """Numbers of the steps that may be in the world, in the order in which they have to be undone."""
