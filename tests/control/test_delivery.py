@@ -40,12 +40,14 @@ def lively() -> Iterator[World]:
 
 
 @contextmanager
-def mirrored(lively: World, state: Path, target: Target = OWN, **more: object) -> Iterator[tuple[Running, Deliveries]]:
+def mirrored(
+    lively: World, state: Path, target: Target = OWN, point: Point | None = None, **more: object
+) -> Iterator[tuple[Running, Deliveries]]:
     provider, kernel = lively.provider, Linux([lively.switch.netns])
     sessions = Sessions(Config(), state, load=lambda name, config: provider if name == "ovs" else kernel)
     topology = join(Host("h"), [provider.snapshot()])
-    point = next(p for p in provider.points(topology) if p.port == "vnet1" and p.kind is PointKind.MIRROR)
-    make = lambda mark: [Mirror(point, target, mark, **more)]  # noqa: E731
+    port = next(p for p in provider.points(topology) if p.port == "vnet1" and p.kind is PointKind.MIRROR)
+    make = lambda mark: [Mirror(point or port, target, mark, **more)]  # noqa: E731
     with sessions.open("a test", make) as running:
         yield running, Deliveries.of(sessions, running.mirrors)
 
@@ -86,6 +88,18 @@ def test_what_is_filtered_into_a_vlan_is_counted_behind_the_filter(lively: World
     with mirrored(lively, tmp_path, parse("rspan:999"), program=program) as (_, deliveries):
         verdict = judged(deliveries).verdict
         assert verdict.outcome is Outcome.OK, verdict
+
+
+@pytest.mark.parametrize("more", [{}, {"program": compile_filter("ether proto 0x88b5").program.code}])
+def test_that_nobody_counts_the_frames_of_a_vlan_is_said(
+    lively: World, tmp_path: Path, more: dict[str, object]
+) -> None:
+    """Those of a port are of all VLANs, and whatever else it gets; copies are counted."""
+    target = parse(f"gre://{COLLECTOR}?key=7")
+    made = re.compile(r"nobody counts the frames there; [1-9][\d,]* copies were made lately")
+    with mirrored(lively, tmp_path, target, lively.whole(), vlans=(0,), **more) as (_, deliveries):
+        delivery = until(deliveries, lambda delivery: bool(made.fullmatch(delivery.verdict.reason)))
+    assert delivery.verdict.outcome is Outcome.UNKNOWN
 
 
 def test_without_a_purge_old_flows_are_noticed_and_the_switch_is_reminded_once(

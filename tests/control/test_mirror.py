@@ -283,6 +283,53 @@ def test_two_vms_filtered_into_a_vlan_are_killed_and_swept(lively: World, tmp_pa
     assert not changed, changed
 
 
+def test_a_vlan_of_a_switch_is_killed_and_swept(lively: World, tmp_path: Path) -> None:
+    """What has no tag is VLAN 0; nobody counts its frames, and that is said."""
+    before = lively.dump() + traces(lively.switch.netns)
+    env = sight(lively, tmp_path)
+    argv = ("mirror", "--switch", "br0", "--vlan", "0", "--to", "nic:snf0", "--lease", "1s", "--json")
+    with running_command(*argv, env=env) as running:
+        assert running.stdout
+        assert running.stderr
+        line = running.stdout.readline()
+        assert line, running.stderr.read().decode()
+        (mirror,) = json.loads(line)["mirrors"]
+        assert (mirror["name"], mirror["vm"], mirror["port"]) == ("VLAN 0 of switch br0", "", "")
+        assert speakers(seen(lively.sniffer, "eth0")) == {WEB, DB}
+        (session,) = tapwright("sessions", "--json", env=env).data
+        assert session["what"] == "mirror of VLAN 0 of switch br0 to nic:snf0"
+        running.kill()
+        running.wait()
+    while tapwright("sessions", "--json", env=env).data[0]["lease_left"]:
+        pass
+    assert tapwright("sweep", env=env).code == 0
+    changed = difference(before, lively.dump() + traces(lively.switch.netns))
+    assert not changed, changed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--switch", "br0", "--to", "nic:snf0"], "name the VLANs: --vlan 10"),
+        (["web", "--switch", "br0", "--vlan", "1", "--to", "nic:snf0"], "web or switch br0?"),
+        (["--to", "nic:snf0"], "which VM's packets?"),
+        (["--switch", "br7", "--vlan", "1", "--to", "nic:snf0"], "no switch is called 'br7'"),
+        (["--switch", "br0", "--vlan", "1", "--to", "rspan:1"], "cannot go into the same VLAN"),
+        (["--switch", "br0", "--vlan", "1", "--to", "nic:snf0", "--direction", "in"], "have no direction"),
+        (["--switch", "br0", "--vlan", "1", "--to", "nic:snf0", "--by", "linux"], "cannot be mirrored by linux"),
+        (["--switch", "br-phy", "--vlan", "0", "--to", f"gre://{COLLECTOR}"], "leads through br-phy"),
+    ],
+)
+def test_what_is_asked_of_a_switch_and_cannot_be(
+    lively: World, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    before = lively.dump()
+    done = tapwright("mirror", *arguments, env=sight(lively, tmp_path))
+    assert done.code != 0
+    assert says in done.err
+    assert lively.dump() == before
+
+
 def test_a_free_nic_takes_copies_of_two_vms(lively: World, tmp_path: Path) -> None:
     before = lively.dump()
     env = sight(lively, tmp_path)

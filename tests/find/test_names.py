@@ -4,7 +4,7 @@ import pytest
 
 from support.hosts import joined, topology
 from tapwright.errors import Ambiguous, NotFound
-from tapwright.find.names import resolve, resolve_many, resolve_vnic
+from tapwright.find.names import resolve, resolve_many, resolve_switch, resolve_vnic
 from tapwright.model import DeviceKey, Port, Role, Snapshot, Switch, Vm, Vnic
 
 ETH0 = Vnic("eth0", "02:00:00:00:00:01", device=DeviceKey(1, 7))
@@ -34,6 +34,17 @@ def test_nothing_near():
     with pytest.raises(NotFound) as caught:
         resolve(HOST, "zzzzzz")
     assert caught.value.hint == "4 VMs can be seen here: tapwright ls"
+
+
+def test_a_switch_by_name_and_by_id():
+    assert resolve_switch(HOST, "br-blue") is resolve_switch(HOST, "s")
+    with pytest.raises(NotFound) as caught:
+        resolve_switch(HOST, "br-red")
+    assert caught.value.hint == "there are br-blue"
+    twins = joined(Snapshot("ovs", switches=(SWITCH, Switch("t", "br-blue", "ovs", 2))))
+    with pytest.raises(Ambiguous) as ambiguous:
+        resolve_switch(twins, "br-blue")
+    assert ambiguous.value.hint == "say which by its id: s, t"
 
 
 def test_two_of_one_name_are_told_apart():

@@ -8,8 +8,8 @@ from tapwright.errors import NotFound, ProviderError, UsageError
 from tapwright.find.names import Selection
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Device, DeviceKey, Host, Netns, Port, Role, Switch, Vm, Vnic
-from tapwright.plan.mirroring import Asked, place, ranked, reason, unmirrored, vnics
-from tapwright.plan.mirrors import Target, TargetKind, parse
+from tapwright.plan.mirroring import Asked, mirrored, place, ranked, reason, unmirrored, vnics, whole
+from tapwright.plan.mirrors import Place, Target, TargetKind, parse
 from tapwright.plan.points import Point, PointKind
 
 HERE, THERE = Netns(1), Netns(2, "/run/netns/there", "there")
@@ -62,6 +62,31 @@ def test_the_switch_copies_unless_the_kernel_does_it_better(wanted: Asked, first
         best, other = ranked(wanted, WEB, ETH0, points)
         assert best.provider == first != other.provider
         assert best.port in reason(wanted, best)
+
+
+def test_a_switch_is_a_point_of_no_vm() -> None:
+    there = topology()
+    (switch,) = there.switches
+    point = whole(switch, there)
+    assert (point.whole, point.vm, point.port, point.device_name) == (True, "", "", "br0")
+    assert not MIRROR.whole
+    assert not DEVICE.whole
+    assert "each frame of these VLANs once" in reason(asked(switch=switch, vlans=(10,)), point)
+    with pytest.raises(ProviderError, match="Linux bridge") as refused:
+        whole(replace(switch, kind="bridge"), there)
+    assert "-f 'vlan N'" in refused.value.hint
+    with pytest.raises(ProviderError, match="does not answer"):
+        whole(replace(switch, providers=("linux",)), there)
+
+
+def test_a_vm_of_the_switch_is_no_collector_behind_a_tunnel() -> None:
+    there = topology()
+    (switch,) = there.switches
+    wanted = Asked((), parse("gre://10.0.0.1"), vlans=(10,), switch=switch)
+    with pytest.raises(UsageError, match="a VM on the mirrored switch"):
+        place(wanted, there, None, whole(switch, there))
+    assert mirrored(wanted, there, None) == ("10.0.0.1/24",)
+    assert place(replace(wanted, target=parse("gre://10.0.0.2")), there, None, whole(switch, there)) == Place()
 
 
 def test_what_surely_works_comes_first_and_what_cannot_copy_not_at_all() -> None:

@@ -11,8 +11,10 @@ from support.netns import ifindex, inode, ip, veth
 from support.openvswitch import OpenVSwitch, openvswitch
 from support.packets import sender
 from support.vnics import allow_ip6, quiet_namespace
+from tapwright.find.names import resolve_switch
 from tapwright.find.topology import join
 from tapwright.model import DeviceKey, Host, Netns
+from tapwright.plan.mirroring import whole
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, parse
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Mark, Step
@@ -47,6 +49,11 @@ class World:
     def point(self, port: str = "vnet1") -> Point:
         points = points_of(self.provider)
         return next(point for point in points if point.port == port and point.kind is PointKind.MIRROR)
+
+    def whole(self) -> Point:
+        """The switch itself."""
+        topology = join(Host("h"), [self.provider.snapshot()])
+        return whole(resolve_switch(topology, "br0"), topology)
 
     def mirror(self, target: str | Target, place: Place | None = None, port: str = "vnet1", **more: object) -> Mirror:
         goal = parse(target) if isinstance(target, str) else target

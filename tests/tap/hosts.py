@@ -190,7 +190,8 @@ def switch_host(state: Path) -> Iterator[tuple[Host, OpenVSwitch]]:
             Host(
                 [switches.provider],
                 switches.look,
-                {name: switches.case(world.point(), *asked) for name, asked in TARGETS.items()},
+                {name: switches.case(world.point(), *asked) for name, asked in TARGETS.items()}
+                | {"a VLAN of the switch": switches.case(world.whole(), *TARGETS["gre"], vlans=(10,))},
                 state,
                 world.switch.netns,
                 longest=("a device of our own", "gre"),
@@ -223,7 +224,7 @@ def filtering_open_vswitch(state: Path) -> Iterator[Host]:
         yield Host(
             [switches.provider, Linux([world.switch.netns])],
             switches.look,
-            cases | each_way,
+            cases | each_way | {"a VLAN of the switch": switches.case(world.whole(), *TARGETS["rspan"], vlans=(10,))},
             state,
             world.switch.netns,
             longest=tuple(each_way),

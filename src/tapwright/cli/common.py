@@ -77,6 +77,17 @@ def is_terminal(*, err: bool = False) -> bool:
     return (sys.stderr if err else sys.stdout).isatty()
 
 
+def complete_switch(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
+    """Names of switches for the shell's completion; silent when nothing can be found."""
+    from tapwright.control.local import look
+
+    try:
+        switches = look().switches
+    except TapwrightError:
+        return []
+    return [CompletionItem(s.name, help=s.kind) for s in switches if s.name.startswith(incomplete)]
+
+
 def complete_vm(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
     """VM names for the shell's completion, and ids where a name is not enough; silent when nothing can be found."""
     from tapwright.control.local import look

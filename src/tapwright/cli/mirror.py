@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tapwright.cli.common import complete_vm, emit_json, interruptible, is_terminal, json_option, show_warnings, warn
+from tapwright.cli.common import (
+    complete_switch,
+    complete_vm,
+    emit_json,
+    interruptible,
+    is_terminal,
+    json_option,
+    show_warnings,
+    warn,
+)
 from tapwright.cli.governor import governor_options, policy_of
 from tapwright.cli.parameters import DURATION, Parsed
-from tapwright.errors import CaptureError
+from tapwright.errors import CaptureError, UsageError
 from tapwright.plan.mirrors import Direction, parse
 from tapwright.text import printable
 from tapwright.units import format_duration
@@ -35,6 +44,7 @@ Examples:
   tapwright mirror web-1 --to 'erspan2://192.0.2.9?session=7' --direction out
   tapwright mirror web-1 --to 'vxlan://192.0.2.9?vni=7' -f 'tcp port 443'
   tapwright mirror web-1 --to rspan:999 --dry-run
+  tapwright mirror --switch br0 --vlan 10 --vlan 20 --to nic:eth3
 
 It lasts as long as this runs. Ctrl-C undoes it; so does `tapwright stop`, and if this
 is killed, any tapwright once the lease is over (docs/mirrors.md)."""
@@ -44,7 +54,9 @@ _SHORTEST, _LONGEST = 14, 65535
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("vms", metavar="VM...", nargs=-1, required=True, shell_complete=complete_vm)
+@click.argument("vms", metavar="[VM]...", nargs=-1, shell_complete=complete_vm)
+@click.option("--switch", default="", metavar="SWITCH", shell_complete=complete_switch,
+              help="In place of VMs: each frame of the VLANs of that switch, once (Open vSwitch).")  # fmt: skip
 @click.option("--to", "target", type=_TARGET, required=True, metavar="TARGET", help="Where the copies go.")
 @click.option("-f", "--filter", "text", default="", metavar="FILTER",
               help="Copy only what matches: a pcap filter, also with `vm NAME`.")  # fmt: skip
@@ -66,6 +78,7 @@ def mirror(dry_run: bool, as_json: bool, **options: Any) -> None:
     from tapwright.control.mirror import opened, prepare
     from tapwright.control.sessions import sweep_first
 
+    _check(options)
     wish = _wish(options)
     if not dry_run:
         show_warnings(sweep_first())
@@ -90,12 +103,24 @@ def _decisions(mirroring: Mirroring) -> tuple[Decision, ...]:
     return mirroring.governor.decisions if mirroring.governor else ()
 
 
+def _check(options: dict[str, Any]) -> None:
+    """What click does not know.  Raises UsageError."""
+    vms, switch = options["vms"], options["switch"]
+    if vms and switch:
+        raise UsageError(f"{vms[0]} or switch {switch}?", "name VMs, or a switch and its VLANs")
+    if not vms and not switch:
+        raise UsageError("which VM's packets?", "tapwright ls shows the VMs; or --switch SWITCH --vlan VLAN")
+    if switch and not options["vlans"]:
+        raise UsageError(f"which frames of switch {switch}?", "name the VLANs: --vlan 10; 0 is what has no tag")
+
+
 def _wish(options: dict[str, Any]) -> Wish:
     from tapwright.control.mirror import Wish
 
     return Wish(
         vms=options["vms"],
         target=options["target"],
+        switch=options["switch"],
         filter=options["text"],
         direction=Direction(options["direction"]),
         snaplen=options["snaplen"] or 0,
@@ -164,9 +189,10 @@ def _plan(prepared: Prepared) -> dict[str, Any]:
 def _chosen(chosen: Chosen) -> dict[str, Any]:
     point = chosen.mirror.point
     return {
-        "vm": chosen.vm.name,
-        "vm_id": chosen.vm.id,
-        "vnic": chosen.vnic.name,
+        "name": chosen.name,
+        "vm": chosen.vm.name if chosen.vm else "",
+        "vm_id": chosen.vm.id if chosen.vm else "",
+        "vnic": chosen.vnic.name if chosen.vnic else "",
         "by": point.provider,
         "point": point.id,
         "port": point.port,

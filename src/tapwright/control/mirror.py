@@ -21,10 +21,11 @@ from tapwright.control.prepare import resolver, selected
 from tapwright.control.sessions import Count, Opened, Running, Sessions
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError, UsageError
 from tapwright.filter.compile import Compiled, compile_filter
+from tapwright.find.names import resolve_switch
 from tapwright.find.topology import Topology
-from tapwright.model import Vm, Vnic
-from tapwright.plan.mirroring import Asked, place, ranked, reason, unmirrored, vnics
-from tapwright.plan.mirrors import Direction, Mirror, Target
+from tapwright.model import Switch, Vm, Vnic
+from tapwright.plan.mirroring import Asked, mirrored, place, ranked, reason, unmirrored, vnics, whole
+from tapwright.plan.mirrors import Direction, Mirror, Target, vlans_of
 from tapwright.plan.points import Point
 from tapwright.plan.preflight import NOTHING_KNOWN, Preflight
 from tapwright.plan.steps import NOBODY, Mark
@@ -43,6 +44,8 @@ class Wish:
     vms: Sequence[str]
     """Names, ids, ``VM/nic`` or shell patterns."""
     target: Target
+    switch: str = ""
+    """Name or id of a switch whose `vlans` are copied as a whole; then there are no VMs."""
     filter: str = ""
     direction: Direction = Direction.BOTH
     snaplen: int = 0
@@ -58,15 +61,17 @@ class Wish:
     @property
     def what(self) -> str:
         """As a person would call the session."""
-        return f"mirror of {', '.join(self.vms)} to {self.target.text}"
+        whole = [vlans_of(self.switch, self.vlans)] if self.switch else self.vms
+        return f"mirror of {', '.join(whole)} to {self.target.text}"
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """A vNIC, the mirror that copies it, and why there."""
+    """A vNIC, or VLANs of a switch, the mirror that copies them, and why there."""
 
-    vm: Vm
-    vnic: Vnic
+    vm: Vm | None
+    vnic: Vnic | None
+    """Both None where a switch is copied."""
     mirror: Mirror
     """With nobody's mark: a session puts its own on it."""
     reason: str
@@ -77,8 +82,8 @@ class Chosen:
 
     @property
     def name(self) -> str:
-        """``VM/nic``."""
-        return f"{self.vm.name}/{self.vnic.name}"
+        """``VM/nic``, or which VLANs of which switch."""
+        return f"{self.vm.name}/{self.vnic.name}" if self.vm and self.vnic else self.mirror.source
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +201,14 @@ def prepare(wish: Wish, config: Config | None = None) -> Prepared:
         known[wish.by] = providers.load(wish.by, config)
     topology = local.look(config, tuple(known.values()))
     asked = Asked(
-        selected(topology, wish.vms),
+        selected(topology, wish.vms) if wish.vms else (),
         wish.target,
         wish.direction,
         bool(wish.filter.strip()),
         wish.snaplen,
         wish.by,
         wish.vlans,
+        resolve_switch(topology, wish.switch) if wish.switch else None,
     )
     sessions = Sessions.of(tuple(known.values()), config)
     found = _Chooser(asked, topology, sessions, _filters(wish, topology))
@@ -249,6 +255,8 @@ class _Chooser:
         """Who is mirrored and how, and who is not and why."""
         chosen: list[Chosen] = []
         refused: list[tuple[str, TapwrightError]] = []
+        if self._asked.switch:
+            return (self._whole(self._asked.switch),), []
         for vm, vnic in vnics(self._asked, self._topology):
             try:
                 chosen.append(self._one(vm, vnic, points))
@@ -272,13 +280,21 @@ class _Chooser:
                 return Chosen(vm, vnic, mirror, reason(self._asked, point), before, known)
         raise _refused(refusals) if refusals else unmirrored(self._asked, vm, vnic)
 
-    def _tried(self, vnic: Vnic, point: Point) -> tuple[Mirror, Preflight]:
+    def _whole(self, switch: Switch) -> Chosen:
+        if self._asked.by not in ("", "ovs"):
+            raise ProviderError(f"VLANs of a switch cannot be mirrored by {self._asked.by}", "leave --by out")
+        point = whole(switch, self._topology)
+        mirror, known = self._tried(None, point)
+        return Chosen(None, None, mirror, reason(self._asked, point), (), known)
+
+    def _tried(self, vnic: Vnic | None, point: Point) -> tuple[Mirror, Preflight]:
         asked = self._asked
         program = self._filters[point.outgoing_is_to_vm].program.code if asked.filtered else b""
         where = place(asked, self._topology, vnic, point)
         mirror = Mirror(point, asked.target, NOBODY, where, asked.direction, program, asked.snaplen, asked.vlans)
         self._sessions.steps(mirror)
-        known = self._sessions.preflight(mirror, vnic)
+        addresses = mirrored(asked, self._topology, vnic)
+        known = self._sessions.preflight(mirror, addresses, vnic.mtu if vnic else 0)
         if refusal := known.refusal:
             raise ProviderError(refusal.text, refusal.advice)
         return mirror, known

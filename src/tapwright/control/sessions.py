@@ -16,7 +16,7 @@ from tapwright import config as configuration
 from tapwright import providers
 from tapwright.config import Config
 from tapwright.errors import Ambiguous, NotFound, ProviderError, TapwrightError, UsageError
-from tapwright.model import Answer, Vnic
+from tapwright.model import Answer
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
@@ -256,8 +256,10 @@ class Sessions:
         provider = self._provider(name)
         return provider if isinstance(provider, Meter) else None
 
-    def preflight(self, mirror: Mirror, vnic: Vnic) -> Preflight:
+    def preflight(self, mirror: Mirror, addresses: Sequence[str], mtu: int = 0) -> Preflight:
         """What can be said of a mirror before it is opened; nothing where its provider knows nothing.
+
+        `addresses` are those whose frames are copied, `mtu` the vNIC's where its switch does not say.
 
         Raises ProviderError, PrivilegeError.
         """
@@ -265,7 +267,7 @@ class Sessions:
         if meter is None:
             return Preflight()
         facts = meter.scouted(mirror)
-        return judge(mirror, replace(facts, vnic_mtu=facts.vnic_mtu or vnic.mtu, addresses=vnic.addresses))
+        return judge(mirror, replace(facts, vnic_mtu=facts.vnic_mtu or mtu, addresses=tuple(addresses)))
 
     def counts(self, running: Running) -> tuple[Count, ...]:
         """What its mirrors copied so far; a switch that does not answer is no reason to end them."""

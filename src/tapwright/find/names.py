@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 
 from tapwright.errors import Ambiguous, NotFound
 from tapwright.find.topology import Topology
-from tapwright.model import Vm, Vnic
+from tapwright.model import Switch, Vm, Vnic
 from tapwright.units import format_things
 
 _SHORTEST_ID = 4
@@ -52,6 +52,18 @@ def resolve_vnic(topology: Topology, text: str) -> Selection:
     if not vnics:
         raise NotFound(f"{vm.name} has no vNIC {nic!r}", f"it has {_listed(vnic.name for vnic in vm.vnics)}")
     return Selection(vm, vnics)
+
+
+def resolve_switch(topology: Topology, text: str) -> Switch:
+    """The one switch called `text`, by name or id.  Raises NotFound, Ambiguous."""
+    found = [switch for switch in topology.switches if text in (switch.name, switch.id)]
+    if not found:
+        known = ", ".join(sorted(switch.name for switch in topology.switches))
+        raise NotFound(f"no switch is called {text!r}", f"there are {known}" if known else "tapwright ls")
+    if len(found) > 1:
+        ids = tuple(switch.id for switch in found)
+        raise Ambiguous(f"{len(found)} switches are called {text!r}", ids, f"say which by its id: {', '.join(ids)}")
+    return found[0]
 
 
 def resolve_many(topology: Topology, texts: Iterable[str]) -> tuple[Selection, ...]:

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from tapwright.errors import NotFound, ProviderError, TapwrightError, UsageError
 from tapwright.find.names import Selection, resolve_vnic
 from tapwright.find.topology import Topology
-from tapwright.model import Answer, Device, Netns, Port, Role, Vm, Vnic
+from tapwright.model import Answer, Capability, Device, Netns, Port, Role, Switch, Vm, Vnic
 from tapwright.plan.mirrors import Direction, Place, Target, TargetKind
 from tapwright.plan.points import Point, PointKind
 
@@ -37,6 +37,8 @@ class Asked:
     """Only by this provider, when the user insists."""
     vlans: tuple[int, ...] = ()
     """Only frames of these VLANs; () is all."""
+    switch: Switch | None = None
+    """What is mirrored instead of VMs: those VLANs of it."""
 
 
 def vnics(asked: Asked, topology: Topology) -> Iterator[tuple[Vm, Vnic]]:
@@ -85,6 +87,30 @@ def ranked(asked: Asked, vm: Vm, vnic: Vnic, points: Sequence[Point]) -> tuple[P
     return tuple(mine)
 
 
+def whole(switch: Switch, topology: Topology) -> Point:
+    """The point at which VLANs of a switch are copied.  Raises ProviderError where nobody can."""
+    if switch.kind != "ovs":
+        raise ProviderError(
+            f"{switch.name} is a Linux bridge, which copies no VLAN as a whole",
+            "mirror its VMs: tapwright mirror 'PATTERN' --to TARGET; those of a VLAN with -f 'vlan N' where they tag",
+        )
+    if "ovs" not in switch.providers:
+        raise ProviderError(f"Open vSwitch's database with switch {switch.name} does not answer")
+    return Point(
+        kind=PointKind.MIRROR,
+        vm="",
+        vnic="",
+        provider="ovs",
+        device=None,
+        device_name=switch.name,
+        netns=topology.netns.get(switch.netns, Netns(switch.netns)),
+        readable=Capability.yes("the switch can copy VLANs"),
+        switch=switch.id,
+        sees="each frame once, as the switch forwards it",
+        changes=(f"a mirror of VLANs and a port of its own on {switch.name}",),
+    )
+
+
 def _at_device(asked: Asked) -> bool:
     """Whether the kernel serves it better at the vNIC's device than the switch at its port."""
     possible = not asked.snaplen and not asked.vlans and asked.target.kind is not TargetKind.RSPAN
@@ -95,6 +121,9 @@ def reason(asked: Asked, point: Point) -> str:
     """Why a vNIC is copied at `point`."""
     if point.elsewhere:
         return f"the server that has port {point.port} copies it, as its controller says"
+    if point.whole:
+        filtered = ", and what it copies is filtered" if asked.filtered else ""
+        return f"the switch copies each frame of these VLANs once{filtered}"
     if point.kind is PointKind.MIRROR:
         filtered = ", and what it copies is filtered" if asked.filtered else ""
         return f"the switch copies port {point.port}{filtered}"
@@ -115,7 +144,17 @@ def unmirrored(asked: Asked, vm: Vm, vnic: Vnic) -> TapwrightError:
     )
 
 
-def place(asked: Asked, topology: Topology, vnic: Vnic, point: Point) -> Place:
+def mirrored(asked: Asked, topology: Topology, vnic: Vnic | None) -> tuple[str, ...]:
+    """Addresses of the vNICs whose frames are copied: of all on the switch where that is mirrored."""
+    if vnic is not None:
+        return vnic.addresses
+    everybody = (vnic for vm in topology.vms for vnic in vm.vnics)
+    there = asked.switch.id if asked.switch else ""
+    on_it = (vnic for vnic in everybody if (port := topology.port_of(vnic)) and port.switch == there)
+    return tuple(address for vnic in on_it for address in vnic.addresses)
+
+
+def place(asked: Asked, topology: Topology, vnic: Vnic | None, point: Point) -> Place:
     """Where the copies made at `point` go on this host; an empty place for what leaves it.
 
     Raises NotFound, ProviderError, UsageError with the reason where that would do harm.
@@ -123,10 +162,10 @@ def place(asked: Asked, topology: Topology, vnic: Vnic, point: Point) -> Place:
     target = asked.target
     if point.readable.answer is Answer.NO:
         raise ProviderError(point.readable.reason, point.readable.fix)
-    if target.remote and ip_address(target.remote) in {ip_address(a.partition("/")[0]) for a in vnic.addresses}:
-        raise UsageError(
-            f"{target.remote} is the mirrored VM itself, which would get copies of its copies", "name another collector"
-        )
+    addresses = mirrored(asked, topology, vnic)
+    if target.remote and ip_address(target.remote) in {ip_address(a.partition("/")[0]) for a in addresses}:
+        who = "the mirrored VM itself" if vnic else "a VM on the mirrored switch"
+        raise UsageError(f"{target.remote} is {who}, which would get copies of its copies", "name another collector")
     if point.elsewhere:
         return Place()
     if found := collector(target, topology):
@@ -192,7 +231,8 @@ def _refuse_taken(topology: Topology, device: Device, point: Point) -> None:
     switch = topology.switch_of(device.key)
     if device.master or switch:
         where = f" of {switch.name}" if switch else ""
-        raise UsageError(f"{device.name} is a port{where} already, and not of the switch of {point.port}", hint)
+        there = f"the switch of {point.port}" if point.port else point.device_name
+        raise UsageError(f"{device.name} is a port{where} already, and not of {there}", hint)
 
 
 def _device(topology: Topology, name: str, netns: Netns) -> Device | None:

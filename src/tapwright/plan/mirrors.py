@@ -15,6 +15,7 @@ Targets as a person writes them (RFC numbers are of what goes over the wire):
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import parse_qsl, urlsplit
@@ -98,7 +99,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
-    """One vNIC's frames copied to one target: all that a provider needs to make the steps."""
+    """One vNIC's frames, or those of a switch's VLANs, copied to one target: all that the steps need."""
 
     point: Point
     target: Target
@@ -112,6 +113,16 @@ class Mirror:
     """Bytes copied of each frame, 0 for whole ones."""
     vlans: tuple[int, ...] = ()
     """Only frames of these VLANs of the switch; () is all."""
+
+    @property
+    def source(self) -> str:
+        """What is copied, as a person would call it."""
+        return vlans_of(self.point.device_name, self.vlans) if self.point.whole else f"port {self.point.port}"
+
+
+def vlans_of(switch: str, vlans: Sequence[int]) -> str:
+    """What a mirror of a whole switch copies, in words."""
+    return f"VLAN {', '.join(map(str, vlans))} of switch {switch}"
 
 
 _TUNNELS: dict[TargetKind, tuple[str, int, tuple[str, ...]]] = {

@@ -63,6 +63,11 @@ class Point:
         return self.copies or self.kind is PointKind.MIRROR
 
     @property
+    def whole(self) -> bool:
+        """Whether it is a switch and not one port of it."""
+        return self.kind is PointKind.MIRROR and not self.port
+
+    @property
     def shared(self) -> bool:
         """Whether frames of others pass there too, so that a filter has to find the vNIC's own."""
         return self.kind is PointKind.UPLINK

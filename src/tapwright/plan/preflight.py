@@ -214,7 +214,8 @@ def loop(
     """
     mirrored = {mirror.point.port, mirror.point.device_name, *devices} - {""}
     if mirrored & {mirror.place.port, mirror.place.device_name}:
-        return f"the copies of {mirror.point.port} would go into {mirror.point.port} itself"
+        name = mirror.point.port or mirror.point.device_name
+        return f"the copies of {name} would go into {name} itself"
     if mirror.place.device and mirror.place.device == mirror.point.device:
         return f"the copies would go into the mirrored device {mirror.point.device_name} itself"
     own = {str(ip_address(address.partition("/")[0])) for address in addresses}
@@ -301,7 +302,7 @@ def _carried(mirror: Mirror, vlan: Vlan) -> Verdict:
     if vlan.own:
         return Verdict(
             "vlan", Answer.REFUSE,
-            f"port {mirror.point.port} is in VLAN {target.vlan} itself: its copies would come back",
+            f"{mirror.source} is in VLAN {target.vlan} itself: its copies would come back",
             "take another VLAN",
         )  # fmt: skip
     if vlan.besides:

@@ -149,7 +149,7 @@ class Ovs:
 
         home = self._homes.get(mirror.point.switch)
         if not home:
-            raise ProviderError(f"no Open vSwitch has the switch of port {mirror.point.port}")
+            raise ProviderError(f"no Open vSwitch has the switch of {mirror.source}")
         return ovs_scout.scout(home, mirror)
 
     def measured(self, steps: Sequence[Step]) -> Counts:
@@ -181,13 +181,14 @@ class Ovs:
     def _home(self, do: Operation) -> str:
         """The database that has the bridge of `do`.  Raises ProviderError."""
         from tapwright.providers import ovs_perform
+        from tapwright.providers.ovs_mirror import source
 
         told = do.text("remote")
         if told and is_socket(ovsdb.socket_path(told)):
             return told
         home = next((r for r in self._remotes() if ovs_perform.has_bridge(r, do.text("bridge"))), "")
         if not home:
-            raise ProviderError(f"no Open vSwitch has the switch of port {do.text('port')}", "is ovsdb-server running?")
+            raise ProviderError(f"no Open vSwitch has the switch of {source(do)}", "is ovsdb-server running?")
         return home
 
     def _everywhere(self, operation: Operation, work: Callable[[str], T], *, nothing: T) -> T:

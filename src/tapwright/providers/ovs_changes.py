@@ -12,7 +12,7 @@ from tapwright.adapters.ovsdb_transact import Outdated, a_map, a_set, named, uui
 from tapwright.errors import ProviderError
 from tapwright.plan.preflight import room
 from tapwright.plan.steps import Operation
-from tapwright.providers.ovs_mirror import FLOODED, MARK, Wanted, wanted
+from tapwright.providers.ovs_mirror import FLOODED, MARK, Wanted, source, wanted
 
 _OWN_MTU = 9216
 """Of our own device at least: else Open vSwitch gives it the smallest of the bridge, and a kernel cuts off at it."""
@@ -33,14 +33,14 @@ def allowed(do: Operation, want: Wanted, tables: Tables) -> None:
     """
     port = do.text("port")
     if not tables.bridges:
-        raise ProviderError(f"the switch of port {port} is gone")
+        raise ProviderError(f"the switch of {source(do)} is gone")
     bridge = tables.bridges[0]
     if want.entry:
         _not_there(want, tables)
     if want.relay or want.entry:
         return
     if full := room(len(bridge.mirrors)):
-        raise ProviderError(f"no mirror of port {port} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
+        raise ProviderError(f"no mirror of {source(do)} on {bridge.name}: {full}", "see them: ovs-vsctl list Mirror")
     for name in filter(None, (port, want.existing)):
         if port_called(tables, name) not in bridge.ports:
             raise ProviderError(f"port {name} is not on {bridge.name}, and a mirror does not leave its bridge")
@@ -50,7 +50,6 @@ def allowed(do: Operation, want: Wanted, tables: Tables) -> None:
 
 
 def _delivers(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tables) -> None:
-    port = do.text("port")
     if want.snaplen and want.tunnel and bridge.datapath_type == "netdev":
         raise ProviderError(
             f"frames cut to {want.snaplen} bytes cannot be sent to {do.text('target')}: Open vSwitch's userspace "
@@ -58,10 +57,10 @@ def _delivers(do: Operation, want: Wanted, bridge: MirroringBridge, tables: Tabl
             "leave -s out, or capture --point mirror -s and send the file",
         )
     _not_there(want, tables)
-    mirrored = port_called(tables, port)
+    mirrored = "" if want.whole else port_called(tables, do.text("port"))
     if want.vlan and want.vlan in (row.tag for row in tables.ports if row.uuid == mirrored):
         raise ProviderError(
-            f"port {port} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
+            f"{source(do)} is in VLAN {want.vlan} itself: its copies would come back", "take another VLAN"
         )
 
 
@@ -101,10 +100,11 @@ def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
         return _relay(do, want, bridge.datapath_type)
     if want.entry:
         return _entrance(do, want, bridge, tables)
-    mirrored = port_called(tables, want.mirrored)
+    mirrored = "" if want.whole else port_called(tables, want.mirrored)
+    there = [["ports", "includes", uuid(mirrored)]] if mirrored else []
     guard = {
         "op": "wait", "timeout": 0, "table": "Bridge", "columns": ["name", "mirrors"], "until": "==",
-        "where": [["_uuid", "==", uuid(bridge.uuid)], ["ports", "includes", uuid(mirrored)]],
+        "where": [["_uuid", "==", uuid(bridge.uuid)], *there],
         "rows": [{"name": bridge.name, "mirrors": a_set(*map(uuid, bridge.mirrors))}],
     }  # fmt: skip
     mutations: list[object] = [["mirrors", "insert", a_set(named("mirror"))]]
@@ -118,7 +118,7 @@ def changes(do: Operation, tables: Tables, mtu: int = 0) -> list[Change]:
         {
             "op": "mutate", "table": "Bridge", "where": [["_uuid", "==", uuid(bridge.uuid)]], "mutations": mutations,
         },
-        {"op": "comment", "comment": f"tapwright: mirror {do.text('name')} of {do.text('port')}"},
+        {"op": "comment", "comment": f"tapwright: mirror {do.text('name')} of {source(do)}"},
     ]  # fmt: skip
 
 
@@ -210,9 +210,11 @@ def _port_rows(want: Wanted, mtu: int, vlan: Mapping[str, Any]) -> Iterator[Chan
 def _mirror_row(do: Operation, want: Wanted, mirrored: object, output: object) -> Change:
     """The operation that inserts the mirror's row."""
     row: dict[str, Any] = {"name": do.text("name"), "external_ids": a_map(want.ids)}
-    if want.from_vm:
+    if want.whole:  # a frame that comes in by one port and leaves by another one is copied once
+        row["select_all"] = True
+    if want.from_vm and not want.whole:
         row["select_src_port"] = mirrored
-    if want.to_vm:
+    if want.to_vm and not want.whole:
         row["select_dst_port"] = mirrored
     if output:
         row["output_port"] = output
@@ -283,7 +285,7 @@ def losses(do: Operation, tables: Tables) -> list[str]:
     """
     want, mirror = wanted(do), _mirror_of(do, tables)
     told = []
-    if mirror and not mirror.sources | mirror.destinations:
+    if mirror and not want.whole and not mirror.sources | mirror.destinations:
         told.append(f"the mirrored port {want.mirrored} is gone{_came_back(want.mirrored, tables)}")
     if mirror and want.existing and not mirror.output_port:
         told.append(f"port {want.existing}, which took the copies, is gone{_came_back(want.existing, tables)}")
@@ -305,8 +307,8 @@ def _mirror_of(do: Operation, tables: Tables) -> MirrorRow | None:
 def _in_mirror(do: Operation, want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[str]:
     if mirror.name != do.text("name"):
         yield f"the mirror's name is {mirror.name!r}"
-    if mirror.select_all:
-        yield "it selects all ports"
+    if mirror.select_all != want.whole:
+        yield "it selects all ports" if mirror.select_all else "it does not select all ports"
     if mirror.vlans != frozenset(want.vlans):
         yield f"it selects {'VLANs ' + ', '.join(map(str, sorted(mirror.vlans))) if mirror.vlans else 'all VLANs'}"
     yield from _in_selection(want, mirror, tables)
@@ -333,7 +335,7 @@ def _in_selection(want: Wanted, mirror: MirrorRow, tables: Tables) -> Iterator[s
     if not mirror.sources | mirror.destinations:
         return
     port = next((port for name in spellings(want.mirrored) if (port := tables.port(name))), None)
-    mirrored = frozenset({port.uuid} if port else ())
+    mirrored = frozenset({port.uuid} if port and not want.whole else ())
     for column, asked, found in (
         ("select_src_port", want.from_vm, mirror.sources),
         ("select_dst_port", want.to_vm, mirror.destinations),

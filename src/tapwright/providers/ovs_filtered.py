@@ -50,9 +50,7 @@ def steps(mirror: Mirror, remote: str = "") -> Sequence[Step]:
     """The changes that open `mirror`, in order.  Raises UsageError, ProviderError where it cannot be."""
     refuse(mirror)
     if not mirror.point.netns.inode:
-        raise ProviderError(
-            f"the namespace of the switch of port {mirror.point.port} is hidden from us", "run it with sudo"
-        )
+        raise ProviderError(f"the namespace of the switch of {mirror.source} is hidden from us", "run it with sudo")
     return tuple(_steps(mirror, remote))
 
 
@@ -124,13 +122,13 @@ def _taker(mirror: Mirror) -> Place | None:
 
     Raises ProviderError where there is none.
     """
-    place, port = mirror.place, mirror.point.port
+    place = mirror.place
     if mirror.target.tunnel or mirror.target.vlan:
         return None
     beside = place.device is None or place.device.netns == mirror.point.netns.inode
     if not beside or not (place.device_name or place.device):
         raise ProviderError(
-            f"what is filtered of port {port} cannot go to {mirror.target.name}: the kernel filters, and it has no "
+            f"what is filtered of {mirror.source} cannot go to {mirror.target.name}: the kernel filters, and it has no "
             "device of that name beside the switch",
             "leave the filter out, or send the copies to the collector's address: --to vxlan://ADDRESS?vni=7",
         )
@@ -141,5 +139,5 @@ def _fed(mirror: Mirror, remote: str, way: Direction, device: str) -> Step:
     """Copies of the port to a device of ours, cut where no filter needs more."""
     snaplen = 0 if mirror.program else mirror.snaplen
     fed = replace(mirror, target=_OWN, place=Place(), snaplen=snaplen)
-    why = f"port {mirror.point.port} is copied to {device}, a device of our own"
+    why = f"{mirror.source} is copied to {device}, a device of our own"
     return made(fed, remote, device, why, selects=str(way), alike=True)

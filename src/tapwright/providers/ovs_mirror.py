@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from tapwright.adapters.ovsdb_transact import a_map
 from tapwright.errors import ProviderError, UsageError
-from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse
+from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse, vlans_of
 from tapwright.plan.preflight import loop
 from tapwright.plan.steps import Argument, Mark, Operation, Step
+from tapwright.providers.linux_mirror import asks_direction
 
 MARK = "tapwright-mark"
 """External id with `Mark.text` on every row of ours."""
@@ -59,6 +60,7 @@ def made(mirror: Mirror, remote: str, name: str, why: str, **more: Argument) -> 
         snaplen=mirror.snaplen if mirror.snaplen < _MOST_SNAPLEN else 0,
         device=name if own(mirror.target) else "",
         **({"vlans": ",".join(map(str, mirror.vlans))} if mirror.vlans else {}),
+        **({"whole": mirror.point.device_name} if mirror.point.whole and "relay" not in more else {}),
         **more,
     )
     return Step(do, Operation.of("ovs", UNDO, **identity), why)
@@ -109,20 +111,35 @@ def refuse(mirror: Mirror) -> None:
     """Raises UsageError, ProviderError where no way leads to such a mirror."""
     if mirror.program and own(mirror.target):
         raise UsageError(
-            f"what is read of port {mirror.point.port} is filtered where it is read",
+            f"what is read of {mirror.source} is filtered where it is read",
             "leave the filter out of the mirror: capture --point mirror -f FILTER",
         )
     if 0 < mirror.snaplen < _LEAST_SNAPLEN:
         raise UsageError(f"Open vSwitch copies {_LEAST_SNAPLEN} bytes of a frame at least, not {mirror.snaplen}")
     if mirror.target.kind is TargetKind.VM and not mirror.place.port:
         raise ProviderError(
-            f"{mirror.target.name} is not on the switch of {mirror.point.port}, and a mirror does not leave its bridge",
+            f"{mirror.target.name} is not on the switch of {mirror.source}, and a mirror does not leave its bridge",
             "send the copies to the collector's address: --to vxlan://ADDRESS?vni=7",
         )
     if mirror.target.kind is TargetKind.NIC and mirror.target.name:
         _refuse_device(mirror)
+    if mirror.point.whole:
+        _refuse_whole(mirror)
     if why := loop(mirror):
         raise ProviderError(f"this mirror would be a loop: {why}", "choose another target")
+
+
+def _refuse_whole(mirror: Mirror) -> None:
+    """Of a switch's VLANs."""
+    if not mirror.vlans:
+        raise UsageError(f"which frames of switch {mirror.point.device_name}?", "name the VLANs: --vlan 10")
+    if mirror.direction is not Direction.BOTH or asks_direction(mirror.program):
+        raise UsageError(
+            f"frames of {mirror.source} have no direction: there is no VM that they come to or from",
+            "leave the direction out, filter by addresses, or mirror a VM",
+        )
+    if mirror.target.vlan and mirror.target.vlan in mirror.vlans:
+        raise UsageError(f"copies of {mirror.source} cannot go into the same VLAN", "take another VLAN")
 
 
 def _refuse_device(mirror: Mirror) -> None:
@@ -132,24 +149,22 @@ def _refuse_device(mirror: Mirror) -> None:
     home = place.netns.inode if place.netns else place.device.netns if place.device else 0
     if not place.port and home not in (0, mirror.point.netns.inode):
         raise ProviderError(
-            f"{name} is in another network namespace than the switch of {mirror.point.port}",
+            f"{name} is in another network namespace than the switch of {mirror.source}",
             f"move it there: ip link set {name} netns ...",
         )
 
 
 def _why(mirror: Mirror) -> str:
-    port, place = mirror.point.port, mirror.place
+    source, place = mirror.source, mirror.place
     if own(mirror.target):
-        return f"port {port} is copied to a device of our own"
+        return f"{source} is copied to a device of our own"
     if place.port and mirror.target.tunnel:
-        return f"port {port} is copied to {mirror.target.text} as well"
+        return f"{source} is copied to {mirror.target.text} as well"
     if place.port:
-        return f"port {port} is copied to port {place.port}, which carries nothing else as long as that lasts"
+        return f"{source} is copied to port {place.port}, which carries nothing else as long as that lasts"
     if mirror.target.kind is TargetKind.NIC:
-        return (
-            f"port {port} is copied to {place.device_name}, which becomes a port of the switch and carries nothing else"
-        )
-    return f"port {port} is copied to {mirror.target.text}"
+        return f"{source} is copied to {place.device_name}, which becomes a port of the switch and carries nothing else"
+    return f"{source} is copied to {mirror.target.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +191,8 @@ class Wanted:
     """Name of a bridge of our own that is made too; its local port of that name is what is mirrored."""
     mirrored: str = ""
     """Name of the port that is mirrored."""
+    whole: bool = False
+    """Whether all ports are mirrored."""
     entry: int = 0
     """VLAN that the new port leads into; then nothing is mirrored."""
 
@@ -204,8 +221,15 @@ def wanted(do: Operation) -> Wanted:
         alike=bool(do.number("alike")),
         relay=relay,
         mirrored=relay or do.text("port"),
+        whole=bool(do.text("whole")),
         entry=do.number("entry"),
     )
+
+
+def source(do: Operation) -> str:
+    """What `do` copies, as a person would call it."""
+    vlans = tuple(map(int, filter(None, do.text("vlans").split(","))))
+    return vlans_of(do.text("whole"), vlans) if do.text("whole") else f"port {do.text('port')}"
 
 
 def identity(operation: Operation) -> Mapping[str, str]:

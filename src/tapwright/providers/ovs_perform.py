@@ -21,7 +21,7 @@ from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers.ovs_changes import allowed, changes, differences, enters, losses, removals, spellings
 from tapwright.providers.ovs_counts import at_port
-from tapwright.providers.ovs_mirror import Wanted, carries, identity, wanted
+from tapwright.providers.ovs_mirror import Wanted, carries, identity, source, wanted
 
 PATIENCE = 5.0
 """Seconds in which ovs-vswitchd has to take over what was written."""
@@ -160,7 +160,7 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
         finding = _look(remote, do)
         if finding.detail:
             raise ProviderError(
-                f"mirror {do.text('name')} of port {do.text('port')} is not as it was made: {finding.detail}",
+                f"mirror {do.text('name')} of {source(do)} is not as it was made: {finding.detail}",
                 "stop it and open it again",
             )
         if finding.found is Found.THERE:
@@ -173,7 +173,7 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
             continue
         return True
     raise ProviderError(
-        f"the mirrors of the switch of port {do.text('port')} change all the time",
+        f"the mirrors of the switch of {source(do)} change all the time",
         "see who does it: ovsdb-client monitor",
     )
 

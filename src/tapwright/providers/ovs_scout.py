@@ -17,6 +17,7 @@ from tapwright.errors import ProviderError
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.preflight import Facts, TooLarge, Vlan, Way
 from tapwright.providers.ovs_changes import spellings
+from tapwright.providers.ovs_mirror import MARK
 
 _LINE = re.compile(r"^(src|gateway|dev)\s+(\S+)$", re.MULTILINE)
 _FLOW = re.compile(r"^(.*priority=.*)actions=(.*)$", re.MULTILINE)
@@ -30,13 +31,15 @@ def scout(remote: str, mirror: Mirror) -> Facts:
     tables = select(remote, *((table, ()) for table in ("Bridge", "Port", "Interface")))
     bridge = next((row for row in tables.bridges if row.uuid == mirror.point.switch), None)
     if bridge is None:
-        raise ProviderError(f"the switch of port {mirror.point.port} is gone")
+        raise ProviderError(f"the switch of {mirror.source} is gone")
     userspace = bridge.datapath_type == "netdev"
     port = next((found for name in spellings(mirror.point.port) if (found := tables.port(name))), None)
+    theirs = [port for port in tables.ports if port.uuid in bridge.ports and MARK not in port.external_ids]
+    whole = [row.mtu for port in theirs for row in _interfaces(tables, port.name)]
     taker = _smallest(_interfaces(tables, mirror.place.port)) if mirror.place.port else 0
     return Facts(
-        vnic_mtu=_smallest(_interfaces(tables, port.name)) if port else 0,
-        tagged=port is not None and port.tag is not None,
+        vnic_mtu=_smallest(_interfaces(tables, port.name)) if port else max(whole, default=0),
+        tagged=port.tag is not None if port else any(mirror.vlans),
         way=way(remote, mirror.target.remote, tables, userspace=userspace) if mirror.target.tunnel else None,
         taker_mtu=taker,
         mirrors=len(bridge.mirrors),

@@ -219,7 +219,8 @@ def _copying(ways: Sequence[_Way], base: Reading, now: Reading, asked: Asked) ->
     """Whether the switch or the kernel makes the copies."""
     before, after = base.counts.copies, now.counts.copies
     if not ways:
-        return Verdict(Outcome.UNKNOWN, "nobody counts the frames at the port")
+        made = "" if before is None or after is None else f"; {after - before:,} copies were made lately"
+        return Verdict(Outcome.UNKNOWN, f"nobody counts the frames there{made}")
     if not any(way.busy for way in ways):
         return Verdict(Outcome.IDLE, "no traffic to judge by")
     if before is None or after is None:
