@@ -280,7 +280,8 @@ def test_circles_end(devices, ports, tunnels, number):
     switches = tuple(Switch(name, name, "bridge", HERE, key(place)) for place, name in enumerate("xyz"))
     found = host(switches, ports, devices, tunnels)
     hops = path(found, Vnic("net0", device=key(number)))
-    names = [hop.name for hop in hops if hop.kind is HopKind.SWITCH]
+    # One that outer packets come to, and was passed before, is named once more and not gone through.
+    names = [hop.name for hop in hops if hop.kind is HopKind.SWITCH and hop.details != ("as above",)]
     assert len(names) == len(set(names))
     assert len(draw(hops).splitlines()) >= len(hops)
     assert len(overlays(found, Vnic("net0", device=key(number)))) <= 3

@@ -82,11 +82,12 @@ def test_a_collectors_vnic(lively: World) -> None:
         assert speakers(seen(lively.vm, "eth0")) == {WEB, DB}
 
 
-def test_a_vlan(lively: World) -> None:
-    with opened(lively, "rspan:999"):
-        rows = seen(lively.trunk, "eth0", "vlan.id", only="vlan 999")
+@pytest.mark.parametrize(("snaplen", "length"), [(0, "218"), (64, "64")])
+def test_a_vlan(lively: World, snaplen: int, length: str) -> None:
+    with opened(lively, "rspan:999", snaplen=snaplen):
+        rows = seen(lively.trunk, "eth0", "vlan.id", "frame.len", only="vlan 999")
     assert speakers(rows) == {WEB, DB}
-    assert {row[1] for row in rows} == {"999"}
+    assert {row[1:] for row in rows} == {("999", length)}
 
 
 TUNNELS = {

@@ -92,13 +92,19 @@ def test_undone_after_a_restart_of_the_switch(lively: World) -> None:
     ]
 
 
-def test_a_filtered_one_goes_on_after_a_restart_of_the_switch_and_is_undone(lively: World) -> None:
+@pytest.mark.parametrize(
+    ("target", "taker", "only"),
+    [(f"gre://{COLLECTOR}?key=3", "collector", "ip proto 47"), ("rspan:999", "trunk", "vlan 999")],
+)
+def test_a_filtered_one_goes_on_after_a_restart_of_the_switch_and_is_undone(
+    lively: World, target: str, taker: str, only: str
+) -> None:
     """Its devices outlive ovs-vswitchd, and so does what tc has on them."""
     before = rows(lively)
     ovs = lively.provider
     points_of(ovs)
     program = compile_filter("ether proto 0x88b5").program.code
-    steps = ovs.steps(lively.mirror(f"gre://{COLLECTOR}?key=3", program=program))
+    steps = ovs.steps(lively.mirror(target, program=program))
     tappers = {"ovs": ovs, "linux": Linux()}
     for step in steps:
         tappers[step.do.provider].perform(step.do)
@@ -109,7 +115,7 @@ def test_a_filtered_one_goes_on_after_a_restart_of_the_switch_and_is_undone(live
             if step.do.provider == "ovs":
                 port = step.do.text("device") or step.do.text("name")
                 lively.switch.vsctl("wait-until", "interface", port, "ofport>0")
-        assert speakers(seen(lively.collector, "eth0", only="ip proto 47")) == {WEB, DB}
+        assert speakers(seen(getattr(lively, taker), "eth0", only=only)) == {WEB, DB}
         assert {tappers[step.do.provider].found(step).found for step in steps} == {Found.THERE}
         for step in reversed(steps):
             tappers[step.undo.provider].perform(step.undo)
