@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tapwright.errors import CaptureError
+from tapwright.tap import lease
 from tapwright.tap.delivery import News, Outcome, Verdict
 from tapwright.tap.journal import Journal
 from tapwright.tap.lease import kept
@@ -24,8 +25,8 @@ def journal(tmp_path: Path) -> Journal:
     return Journal(tmp_path / "state")
 
 
-def session(name: str = "0badcafe", lease: float = 3600.0) -> Session:
-    return Session(name, "1.1.a.b.2", "mirror of web", time.time(), lease, time.time() + lease, State.RUNNING)
+def session(name: str = "0badcafe", length: float = 3600.0) -> Session:
+    return Session(name, "1.1.a.b.2", "mirror of web", time.time(), length, time.time() + length, State.RUNNING)
 
 
 def raw(journal: Journal, *statements: str) -> None:
@@ -97,7 +98,11 @@ def test_what_is_forgotten_takes_its_news_along(journal: Journal) -> None:
     db.close()
 
 
-def test_another_outcome_is_told_before_the_lease_has_to_be_renewed(journal: Journal) -> None:
+def test_another_outcome_is_told_before_the_lease_has_to_be_renewed(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_SHORTEST", 0.1)
+    monkeypatch.setattr(lease, "_POLL", 0.05)
     latest = [News(1.0, (("web/eth0", OK),))]
     journal.add(session())
     with kept(journal, session, threading.Event(), lambda: latest[-1]):
@@ -119,7 +124,7 @@ def test_where_news_has_no_room_the_lease_is_renewed_all_the_same(
         return whole(self, session, expires)
 
     monkeypatch.setattr(Journal, "renew", cramped)
-    one = session(lease=1.0)
+    one = session(length=1.0)
     journal.add(one)
     with kept(journal, lambda: one, threading.Event(), lambda: NEWS):
         until(lambda: journal.sessions()[0].expires > one.expires)

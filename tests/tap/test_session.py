@@ -187,3 +187,5 @@ def test_marks_that_the_journal_knows() -> None:
 
 def test_the_mark() -> None:
     assert SESSION.mark == Mark("1a2b3c4d", "1.1.b.h.n", 1060)
+    assert Mark.parse(SESSION.mark.text) == SESSION.mark
+    assert Mark.parse(f"tapwright:1a2b3c4d:{'9' * 300}:1060") is None

@@ -69,6 +69,10 @@ class Finding:
     detail: str = ""
 
 
+_LONGEST = 256
+"""Characters of a mark; ours have not half as many, and what is longer is not to be remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What everything that a session creates carries, so that it can be told and swept without the journal.
@@ -93,7 +97,13 @@ class Mark:
     def parse(cls, text: str) -> Mark | None:
         """The mark in `text`; None when that is somebody else's."""
         parts = text.split(":")
-        if len(parts) != 4 or parts[0] != "tapwright" or not parts[3].isdecimal() or len(parts[3]) > 18:
+        if (
+            len(text) > _LONGEST
+            or len(parts) != 4
+            or parts[0] != "tapwright"
+            or not parts[3].isdecimal()
+            or len(parts[3]) > 18
+        ):
             return None
         return cls(parts[1], parts[2], int(parts[3]))
 

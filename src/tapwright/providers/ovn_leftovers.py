@@ -11,6 +11,9 @@ from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.ovn_mirror import BEAT, UNDO
 from tapwright.providers.ovs_mirror import MARK, STEP
 
+_LONGEST = 20
+"""Characters of a beat: it is remembered by whoever sees it."""
+
 
 def leftovers(remote: str, there: Mirroring) -> Iterator[Leftover]:
     """In the database at `remote`, of which `there` has all ports and mirrors."""
@@ -31,6 +34,7 @@ def _ours(remote: str, there: Mirroring) -> Iterator[Leftover]:
         parsed = Mark.parse(mark)
         beats = {mirror.external_ids.get(BEAT, "") for mirror in mirrors}
         beat = beats.pop() if len(beats) == 1 else ""
+        beat = beat if len(beat) <= _LONGEST else ""
         undo = Operation.of("ovn", UNDO, name=step, mark=mark, port="", beat=beat) if parsed else None
         yield Leftover("ovn", what, parsed, undo, _command(remote, mirrors), beat)
 
