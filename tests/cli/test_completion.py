@@ -33,6 +33,13 @@ def test_vms_labs_and_nodes() -> None:
         assert f"{lab.name}/web" in offered("tapwright", "lab", "exec", f"{lab.name}/")
 
 
+def test_switches() -> None:
+    with running_lab("ovs") as lab:
+        known = set(lab.exec("s1", ["ovs-vsctl", "list-br"]).stdout.split())
+        assert known
+        assert set(offered("tapwright", "mirror", "--switch", "", env=lab.environment())) == known
+
+
 def test_ids_where_a_name_is_not_enough() -> None:
     with running_lab("bridge") as one, running_lab("bridge") as two:
         ids = [offered("tapwright", "where", f"twlab-{lab.name}-w") for lab in (one, two)]

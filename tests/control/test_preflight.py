@@ -14,6 +14,7 @@ from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, World, points_of, w
 from support.netns import ip, veth
 from support.packets import speaking
 from support.vnics import quiet_namespace
+from tapwright.filter import compile_filter
 from tapwright.find.topology import join
 from tapwright.model import Host
 from tapwright.plan.mirrors import Mirror, Place, parse
@@ -208,6 +209,13 @@ def test_a_switch_that_listens_to_what_comes_in(lively: World, setting: str) -> 
         lively.switch.vsctl("set", "bridge", "br0", f"{setting}=false")
     assert refusal
     assert "it might pass for the VM's own" in refusal.text
+
+
+def test_each_direction_that_is_filtered_by_itself_takes_a_mirror(lively: World) -> None:
+    both = {"program": compile_filter("(inbound and tcp) or (outbound and udp)").program.code}
+    for more, words in (({}, "one more mirror"), (FILTERED, "one more mirror"), (both, "2 more mirrors")):
+        verdict = next(v for v in before(lively, VXLAN, **more).verdicts if v.question == "room")
+        assert verdict.text == f"there is room for {words}"
 
 
 @pytest.mark.parametrize(

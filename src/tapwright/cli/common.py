@@ -78,14 +78,15 @@ def is_terminal(*, err: bool = False) -> bool:
 
 
 def complete_switch(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001
-    """Names of switches for the shell's completion; silent when nothing can be found."""
+    """Names of switches that can mirror VLANs for the shell's completion; silent when nothing can be found."""
     from tapwright.control.local import look
 
     try:
         switches = look().switches
     except TapwrightError:
         return []
-    return [CompletionItem(s.name, help=s.kind) for s in switches if s.name.startswith(incomplete)]
+    names = dict.fromkeys(switch.name for switch in switches if switch.kind == "ovs")
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 def complete_vm(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001

@@ -66,7 +66,7 @@ def _steps(mirror: Mirror, remote: str) -> Iterator[Step]:
         yield made(replace(mirror, target=_OWN, place=Place(), vlans=()), remote, short, why, relay=cut)
         yield relayed(short, mirror.point.netns, mirror.mark, at_hook(b"", outgoing=False), entry)
         entry = Place(device_name=cut)
-    for way in _ways(mirror):
+    for way in ways(mirror):
         device = _device(mirror, way)
         yield _fed(mirror, remote, way, device)
         yield relayed(device, mirror.point.netns, mirror.mark, _filter(mirror, way), entry, str(way))
@@ -110,7 +110,7 @@ def _for_all_ports(mirror: Mirror) -> Mirror:
     )
 
 
-def _ways(mirror: Mirror) -> tuple[Direction, ...]:
+def ways(mirror: Mirror) -> tuple[Direction, ...]:
     """One device for each direction where the filter asks for it, since a copy does not tell."""
     if mirror.direction is Direction.BOTH and asks_direction(mirror.program):
         return (Direction.OUT, Direction.IN)

@@ -17,6 +17,7 @@ from tapwright.errors import ProviderError
 from tapwright.plan.mirrors import Mirror
 from tapwright.plan.preflight import Facts, TooLarge, Vlan, Way
 from tapwright.providers.ovs_changes import spellings
+from tapwright.providers.ovs_filtered import needed, ways
 from tapwright.providers.ovs_mirror import MARK
 
 _LINE = re.compile(r"^(src|gateway|dev)\s+(\S+)$", re.MULTILINE)
@@ -43,6 +44,7 @@ def scout(remote: str, mirror: Mirror) -> Facts:
         way=way(remote, mirror.target.remote, tables, userspace=userspace) if mirror.target.tunnel else None,
         taker_mtu=taker,
         mirrors=len(bridge.mirrors),
+        more=len(ways(mirror)) if needed(mirror) else 1,
         # Measured on the userspace datapath; what the kernel's does depends on its tunnels' DF bit.
         too_large=TooLarge.LOST if userspace else TooLarge.UNKNOWN,
         vlan=_vlan(remote, mirror, bridge, tables) if mirror.target.vlan else None,
