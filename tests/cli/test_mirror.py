@@ -14,18 +14,13 @@ from tests.support.labs import running_lab
 from tests.support.mirrored import seen
 from tests.support.netns import ip
 from tests.support.tapwright import Answer, running_command, tapwright
+from tests.support.traces import traces
 
 from tapwright.lab import Lab
 
 pytestmark = pytest.mark.root
 
 _BY_ITSELF = re.compile(r"^(statistics|status|link_resets|db_version) .*$| state [A-Z]+", re.MULTILINE)
-_DEVICES = """
-ip -o link; ip -o addr
-for d in $(ls /sys/class/net); do
-    tc qdisc show dev $d; tc filter show dev $d ingress; tc filter show dev $d egress
-done
-"""
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +43,12 @@ def state(tmp_path: Path) -> Mapping[str, str]:
 
 def world(lab: Lab) -> str:
     """All of the server that a mirror could leave something in, but what changes by itself."""
-    said = [lab.exec("s1", ["sh", "-c", _DEVICES], check=False).stdout]
+    netns = lab.node("s1").netns
+    said = [traces(netns), ip("-o", "addr", netns=netns)]
     if any(switch.kind == "ovs" for switch in lab.node("s1").spec.switches.values()):
         tables = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
-        said += [lab.exec("s1", ["ovs-vsctl", "list", table]).stdout for table in tables]
+        listed = (word for table in tables for word in ("--", "list", table))
+        said.append(lab.exec("s1", ["ovs-vsctl", *listed]).stdout)
     return _BY_ITSELF.sub("", "\n".join(said))
 
 
