@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.support.aside import Aside
 
 pytestmark = pytest.mark.root
 
@@ -31,11 +32,9 @@ TAPWRIGHT = [sys.executable, "-m", "tapwright"]
     ],
     ids=lambda value: "-".join(value[:2]) if isinstance(value, list) else "",
 )
-def test_nothing_stays_behind(arguments: list[str], least: int) -> None:
-    driver = Path(__file__).with_name("crash.py")
-    done = subprocess.run(
-        [sys.executable, driver, *arguments], check=False, capture_output=True, text=True, timeout=500
-    )
+def test_nothing_stays_behind(aside: Aside, arguments: list[str], least: int) -> None:
+    """The driver has run since the tests began (see `conftest`)."""
+    done = aside.result(tuple(arguments), timeout=500)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["faults"] == [], arguments
