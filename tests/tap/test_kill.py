@@ -86,7 +86,7 @@ def test_at_every_boundary_of_a_life(place: Place) -> None:
     before = place.fresh()
     names = points_of(place.live)
     assert contents(place.world) == before
-    assert len(names) >= 80
+    assert len(names) >= 70
     for number, name in enumerate(names):
         place.fresh()
         assert killed_at(place.live, number) == name

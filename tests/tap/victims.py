@@ -53,8 +53,8 @@ class WatchedJournal(Journal):
         name = f"{session.entries[numbers[0]].progress} {_listed(numbers)}"
         self._around(name, lambda: Journal.put(self, session, *numbers))
 
-    def move(self, session: Session) -> None:
-        self._around(session.state, lambda: Journal.move(self, session))
+    def move(self, session: Session, *numbers: int) -> None:
+        self._around(session.state, lambda: Journal.move(self, session, *numbers))
 
     def _around(self, name: str, write: Callable[[], None]) -> None:
         self._tick(f"before {name}")

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from tapwright.errors import ProviderError
+from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 
 NAMED = "/run/netns"
@@ -78,10 +78,13 @@ def alone(netns: Netns, patience: float = 20.0) -> Iterator[None]:
     """Keep other tapwrights from changing a namespace meanwhile.
 
     The lock is on the namespace itself: there is no file to be left behind, and it ends with its holder.
-    Raises ProviderError when the namespace is gone, and after `patience` seconds.
+    Raises ProviderError when the namespace is gone, and after `patience` seconds; PrivilegeError.
     """
     try:
         handle = os.open(netns.path or "/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        where = netns.name or netns.path
+        raise PrivilegeError(f"entering network namespace {where} needs CAP_SYS_ADMIN", "run it with sudo") from None
     except OSError as error:
         raise ProviderError(f"network namespace {netns.name or netns.path}: {error.strerror}") from None
     try:

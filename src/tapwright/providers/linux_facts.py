@@ -46,10 +46,12 @@ def read(mirror: Mirror, seen: Devices) -> Facts:
     devices = seen()
     device = devices.get(point.device)
     name = device.name if device else point.device_name
-    hooks = tc.hooked(point.netns).get(point.device.index, "")
-    ours = bool(hooks) and any(
-        brought_hooks(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook)
-    )
+    # Hooks that another tapwright just made, or is about to take, have no filter of its yet or any more.
+    with namespaces.alone(point.netns):
+        hooks = tc.hooked(point.netns).get(point.device.index, "")
+        ours = bool(hooks) and any(
+            brought_hooks(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook)
+        )
     way = tc.way(point.netns, mirror.target.remote) if mirror.target.remote else tc.Route()
     missing = _missing(mirror) if mirror.target.tunnel else ""
     return Facts(devices, hooks, ours, way.dev, way.prefsrc, missing)

@@ -39,7 +39,7 @@ def arm(journal: Journal, session: Session, steps: Iterable[Step], tapper_of: Ta
             session = replace(session, entries=(*session.entries, Entry(step, Progress.INTENDED)))
             session = _do(journal, session, tapper)
         session = session.moved(State.RUNNING)
-        journal.move(session)
+        journal.move(session, *_last(session))
     except BaseException as error:
         session = disarm(journal, session, tapper_of)
         if isinstance(error, TapwrightError) and session.left:
@@ -76,13 +76,16 @@ def redone(journal: Journal, session: Session, numbers: Sequence[int], tapper_of
 
 
 def _do(journal: Journal, session: Session, tapper: Tapper) -> Session:
-    """Do the session's last step."""
+    """Do the session's last step; that the one before is done is written together with what is intended now."""
     number = len(session.entries) - 1
-    journal.intend(session, number)
+    journal.intend(session, *range(max(0, number - 1), number + 1))
     _perform(session.entries[number].step, tapper)
-    session = session.at(number, Progress.DONE)
-    journal.put(session, number)
-    return session
+    return session.at(number, Progress.DONE)
+
+
+def _last(session: Session) -> range:
+    """The number of its last step, where it has any."""
+    return range(len(session.entries))[-1:]
 
 
 def _perform(step: Step, tapper: Tapper) -> None:
@@ -103,28 +106,32 @@ def disarm(journal: Journal, session: Session, tapper_of: TapperOf) -> Session:
     """
     session = session.draining()
     _recorded(journal, lambda: journal.move(session))
+    unwritten: list[int] = []
     for number in to_undo(session):
-        session = _undo(journal, session, number, tapper_of)
+        session = _undo(journal, session, number, tapper_of, unwritten)
+        unwritten.append(number)
     session = drained(session)
-    _recorded(journal, lambda: journal.move(session))
+    _recorded(journal, lambda: journal.move(session, *unwritten))
     return session
 
 
-def _undo(journal: Journal, session: Session, number: int, tapper_of: TapperOf) -> Session:
-    """Undo one step; with the reason in it where that did not work."""
+def _undo(journal: Journal, session: Session, number: int, tapper_of: TapperOf, unwritten: list[int]) -> Session:
+    """Undo one step; with the reason in it where that did not work.
+
+    What became of it is written with the next change of the journal: until then it is as good as half undone.
+    """
     entry = session.entries[number]
     try:
         tapper = tapper_of(entry.step.undo.provider)
         finding = tapper.found(entry.step)
     except Exception as error:
-        session = session.at(number, entry.progress, _said(error))
-    else:
-        session = _undo_as_found(journal, session, number, tapper, finding)
-    _recorded(journal, lambda: journal.put(session, number))
-    return session
+        return session.at(number, entry.progress, _said(error))
+    return _undo_as_found(journal, session, number, tapper, finding, unwritten)
 
 
-def _undo_as_found(journal: Journal, session: Session, number: int, tapper: Tapper, finding: Finding) -> Session:
+def _undo_as_found(
+    journal: Journal, session: Session, number: int, tapper: Tapper, finding: Finding, unwritten: list[int]
+) -> Session:
     entry = session.entries[number]
     match verdict(entry.progress, finding.found):
         case Verdict.GONE:
@@ -134,7 +141,8 @@ def _undo_as_found(journal: Journal, session: Session, number: int, tapper: Tapp
         case Verdict.LATER:
             return session.at(number, entry.progress, finding.detail or f"{entry.step.undo.provider} does not answer")
     session = session.at(number, Progress.UNDOING)
-    _recorded(journal, lambda: journal.put(session, number))
+    if _recorded(journal, lambda: journal.put(session, number, *unwritten)):
+        unwritten.clear()
     try:
         tapper.perform(entry.step.undo)
         return session.at(number, *after_undo(tapper.found(entry.step)))
@@ -146,13 +154,15 @@ def _said(error: Exception) -> str:
     return error.line if isinstance(error, TapwrightError) else f"{type(error).__name__}: {error}"
 
 
-def _recorded(journal: Journal, write: Callable[[], None]) -> None:
-    """Undoing matters more than writing it down: what is not on record is found gone the next time."""
+def _recorded(journal: Journal, write: Callable[[], None]) -> bool:
+    """Whether it could be written.  Undoing matters more: what is not on record is found gone the next time."""
     try:
         write()
     except TapwrightError as error:
         if error.line not in journal.notes:
             journal.notes.append(error.line)
+        return False
+    return True
 
 
 def left(session: Session) -> str:

@@ -95,9 +95,11 @@ class Journal:
             for number in numbers:
                 _put(db, session.id, number, session.entries[number])
 
-    def move(self, session: Session) -> None:
-        """Write the session's state.  Raises CaptureError."""
+    def move(self, session: Session, *numbers: int) -> None:
+        """Write the session's state, and how far some steps came.  Raises CaptureError."""
         with self._writing() as db:
+            for number in numbers:
+                _put(db, session.id, number, session.entries[number])
             db.execute("UPDATE sessions SET state = ? WHERE id = ?", (session.state, session.id))
 
     def renew(self, session: str, expires: float, news: News | None = None) -> Seen | None:
