@@ -287,6 +287,22 @@ def test_learning_is_switched_off_as_long_as_anybody_needs_it(quiet: World) -> N
         assert not changed, changed
 
 
+def test_a_switch_that_somebody_has_learn_again_is_told(quiet: World) -> None:
+    before = look(quiet)
+    changers, steps = steps_of(quiet, RSPAN, program=compiled("ip"))
+    try:
+        for step in steps:
+            changers.perform(step.do)
+        assert not quiet.provider.found(steps[0]).detail
+        quiet.switch.vsctl("--no-wait", "clear", "bridge", "br0", "flood_vlans")
+        assert "br0 learns addresses of VLAN 999 again" in quiet.provider.found(steps[0]).detail
+    finally:
+        for step in reversed(steps):
+            changers.perform(step.undo)
+    changed = difference(before, look(quiet))
+    assert not changed, changed
+
+
 def test_where_the_switch_did_not_learn_before_it_does_not_afterwards(quiet: World) -> None:
     quiet.switch.vsctl("set", "bridge", "br0", "flood_vlans=5,999")
     with opened(quiet, RSPAN, program=compiled("ip")):
@@ -363,7 +379,8 @@ def test_killed_between_any_two_steps(quiet: World, target: str, done: int, by_m
     for step in steps[:done]:
         changers.perform(step.do)
     if by_mark:
-        left = [*quiet.provider.leftovers(), *(each for each in Linux().leftovers() if each.mark == MARK)]
+        kernel = Linux([quiet.switch.netns])
+        left = [*quiet.provider.leftovers(), *(each for each in kernel.leftovers() if each.mark == MARK)]
         for each in left:
             assert each.mark == MARK
             assert each.undo

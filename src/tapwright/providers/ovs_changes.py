@@ -289,6 +289,9 @@ def losses(do: Operation, tables: Tables) -> list[str]:
         told.append(f"the mirrored port {want.mirrored} is gone{_came_back(want.mirrored, tables)}")
     if mirror and want.existing and not mirror.output_port:
         told.append(f"port {want.existing}, which took the copies, is gone{_came_back(want.existing, tables)}")
+    bridge = next((bridge for bridge in tables.bridges if want.entry and bridge.uuid == do.text("bridge")), None)
+    if bridge and want.entry not in bridge.flood_vlans:
+        told.append(f"{bridge.name} learns addresses of VLAN {want.entry} again, so that not all copies get there")
     row = next((i for i in tables.interfaces if _is_output(want, i)), None)
     if want.port and row and (row.error or row.ofport < 0):
         told.append(f"port {want.port} does not work: {row.error or 'ovs-vswitchd could not add it'}")

@@ -97,9 +97,12 @@ def look(remote: str, step: Step) -> Finding:
 def _look(remote: str, do: Operation) -> Finding:
     want = wanted(do)
     names = [name for name in (want.existing, *spellings(want.mirrored)) if name]
-    tables = _ours(remote, do, *(("Port", [["name", "==", name]]) for name in dict.fromkeys(names)))
-    ports = [port for port in tables.ports if want.ids.items() <= port.external_ids.items()]
-    if not (tables.mirrors or ports or tables.bridges):
+    more: list[tuple[str, Sequence[object]]] = [("Port", [["name", "==", name]]) for name in dict.fromkeys(names)]
+    if want.entry:
+        more.append(("Bridge", [["_uuid", "==", uuid(do.text("bridge"))]]))
+    tables = _ours(remote, do, *more)
+    carried = [row.external_ids for rows in (tables.mirrors, tables.ports, tables.bridges) for row in rows]
+    if not any(want.ids.items() <= ids.items() for ids in carried):
         return Finding(Found.ABSENT)
     if different := differences(do, tables):
         return Finding(Found.CHANGED, "; ".join((*different, *losses(do, tables))))
