@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ from tests.support.vnics import Bridge, quiet_bridge
 from tests.support.wires import frames, until
 
 import tapwright as product
-from tapwright.capture.governor import Level, Readings
+from tapwright.capture.governor import Decision, Level, Readings
+from tapwright.capture.policy import DEFAULT
+from tapwright.capture.readings import Own
 from tapwright.config import load
 from tapwright.control.capture import Capture
+from tapwright.control.governor import Governor
 
 pytestmark = pytest.mark.root
 
@@ -157,6 +161,43 @@ def forgotten(bridge: Bridge, path: Path) -> "weakref.ref[Capture]":
     capture = product.open_capture([bridge.guests[0]], path=path, config=load(bridge.environment))
     until(lambda: capture.governor and capture.governor.latest.unknown != Readings().unknown, "a look")
     return weakref.ref(capture)
+
+
+class Flood:
+    """Something that copies 4 Gbit/s of a clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.level = Level.FULL
+
+    def monotonic(self) -> float:
+        return self.now
+
+    time = monotonic
+
+    def own(self) -> Own:
+        return Own(self.now, int(self.now * 1e5), int(self.now * 5e8), int(self.now * 5e8))
+
+    def dropped(self) -> None:
+        pass
+
+    def space(self) -> None:
+        pass
+
+    def apply(self, decision: Decision) -> None:
+        self.level = decision.after
+
+
+@pytest.mark.parametrize(("pause", "ticks"), [(0.1, 4), (1.0, 2), (6.6, 2)])
+def test_however_rarely_it_is_looked_at(monkeypatch: pytest.MonkeyPatch, pause: float, ticks: int) -> None:
+    """A look at a host of very many mirrors takes long, and gets a small part of the time."""
+    flood, made = Flood(), 1
+    monkeypatch.setattr("tapwright.control.governor.time", flood)
+    governor = Governor(replace(DEFAULT, rate=1e9), flood)
+    while governor.tick() is None:
+        flood.now += pause
+        made += 1
+    assert (flood.level, made) == (Level.SLICED, ticks)
 
 
 def test_the_governor_keeps_no_capture_alive(bridge: Bridge, tmp_path: Path) -> None:

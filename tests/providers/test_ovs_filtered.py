@@ -432,3 +432,22 @@ def test_a_relay_that_somebody_changed_is_told(quiet: World, change: str, told: 
             changers.perform(step.undo)
     changed = difference(before, look(quiet))
     assert not changed, changed
+
+
+@pytest.mark.parametrize("target", ["nic:snf0", f"vxlan://{COLLECTOR}?vni=7"])
+def test_what_a_filter_copies_can_be_sampled(quiet: World, target: str) -> None:
+    """By the filter at the device of ours, once for all; what the switch does is left as it is."""
+    changers, linux = Changers(quiet.provider), Linux()
+    place = quiet.place("snf0") if target.startswith("nic") else None
+    with opened(quiet, target, place, program=compiled("udp")) as steps:
+        sampled = {step: linux.sampled(step, step, 16) for step in steps if step.do.text("direction")}
+        assert {step.do.provider for step in sampled} == {"linux"}
+        for step, some in sampled.items():
+            assert some is not None
+            changers.perform(some.do)
+            changers.perform(some.do)
+            assert (changers.found(some), changers.found(step)) == (Found.THERE, Found.CHANGED)
+            again = linux.sampled(step, some, 1)
+            assert again is not None
+            changers.perform(again.do)
+            assert {changers.found(each) for each in (again, step)} == {Found.THERE}

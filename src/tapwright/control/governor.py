@@ -97,7 +97,8 @@ class Governor:
             return None
         self._samples.append(self._sample(now))
         self._due = now + (time.monotonic() - now) * _SHARE
-        while now - self._samples[0].time > self._window + TICK / 2:
+        # Whoever is looked at more rarely than once in a window is judged by all the time since the last look.
+        while len(self._samples) > 2 and now - self._samples[1].time >= self._window - TICK / 2:
             self._samples.popleft()
         if not (stretches := self._stretches()):
             return None
