@@ -236,7 +236,7 @@ def filtering_open_vswitch(state: Path) -> Iterator[Host]:
                 switches.output_first,
                 switches.free_device_first,
             ),
-            rarer=18,
+            rarer=12,
             few=("rspan", "gre, each way"),
         )
 
