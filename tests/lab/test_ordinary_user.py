@@ -49,7 +49,8 @@ def user(tmp_path: Path, uid: int) -> Iterator[User]:
         return subprocess.run(argv, env=env, cwd="/", check=False, capture_output=True, text=True, timeout=60)
 
     yield run
-    run("-m", "tapwright", "lab", "down", "--all")
+    down = run("-m", "tapwright", "lab", "down", "--all")
+    assert down.returncode == 0, down.stderr
     assert of_user(uid) == []
     assert not list(Path("/tmp").glob(f"tapwright*{uid}*"))
 
@@ -149,7 +150,8 @@ print([up.wait() for up in ups])
     assert "[0, 0, 0]" in user("-c", code).stdout
     assert len(processes.find(f"holder-{uid}")) == 1
     assert lab(user, "ls").stdout.count(": up") == 3
-    lab(user, "down", "--all")
+    down = lab(user, "down", "--all")
+    assert down.returncode == 0, down.stderr
 
 
 def test_without_labs_there_is_nothing_to_see(user: User, uid: int) -> None:

@@ -16,7 +16,7 @@ from support.packets import send
 _MARKER = bytes.fromhex("88b6")
 MARKERS = "ether proto 0x88b6"
 """What a filter under test has to let through too, so that it is known when all frames have come by."""
-_PATIENCE = 30
+_PATIENCE = 60
 _AGAIN = 0.1
 """Seconds after which a marker that was not seen is said once more."""
 _AT_ONCE = 60
