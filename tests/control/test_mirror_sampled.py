@@ -46,7 +46,7 @@ def bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bridge]:
 
 @pytest.fixture
 def mirroring(bridge: Bridge) -> Iterator[Mirroring]:
-    wish = Wish([bridge.guests[0]], parse("nic:snf0"), "ether proto 0x88b5", governor=None)
+    wish = Wish([bridge.guests[0]], parse("nic:snf0"), filter="ether proto 0x88b5", governor=None)
     with opened(prepare(wish, load(bridge.environment))) as mirroring:
         yield mirroring
 
