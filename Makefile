@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz faults bench docs clean
+.PHONY: help setup demo test lint fuzz faults dpdk bench docs clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ fuzz: $(VENV)/.ready-dev ## throw hostile input at everything that parses, for a
 
 faults: $(VENV)/.ready-dev ## kill mirrors at every single point on real hosts, and at hundreds of instants
 	@$(PY) -m pytest -q -p no:cacheprovider --timeout 7200 tests/tap --faults
+
+dpdk: $(VENV)/.ready-dev ## mirrors of QEMU guests on vhost-user ports of a switch with DPDK (1.5 GB)
+	@scripts/packages dpdk
+	@$(PY) -m pytest -q -p no:cacheprovider tests/dpdk
 
 bench: $(VENV)/.ready-dev ## speed and memory beside tcpdump, dumpcap and netsniff-ng, as ratios in one run
 	@scripts/packages bench

@@ -17,6 +17,8 @@ CHANGES_BY_ITSELF = re.compile(r"^(statistics|status|db_version|link_resets) .*$
 class OpenVSwitch:
     folder: Path
     netns: str
+    programs: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Where a daemon is that is not the usual one; by a name that ends like the usual one's."""
     daemons: dict[str, subprocess.Popen] = field(default_factory=dict, compare=False)
     """Those that run."""
 
@@ -64,7 +66,8 @@ class OpenVSwitch:
         """Start ``ovsdb-server`` or ``ovs-vswitchd`` and wait until it answers."""
         arguments = [f"{self.folder}/conf.db", f"--remote=punix:{self.folder}/db.sock"]
         arguments = arguments if program == "ovsdb-server" else [self.remote]
-        argv = ["ip", "netns", "exec", self.netns, program, *arguments, "--pidfile", "-vconsole:off", "-vsyslog:off"]
+        path = self.programs.get(program, program)
+        argv = ["ip", "netns", "exec", self.netns, path, *arguments, "--pidfile", "-vconsole:off", "-vsyslog:off"]
         with (self.folder / f"{program}.out").open("ab") as output:
             daemon = subprocess.Popen(
                 argv, env=dict(self.environment), stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -97,14 +100,19 @@ class OpenVSwitch:
 
 
 @contextmanager
-def openvswitch(folder: Path, netns: str) -> Iterator[OpenVSwitch]:
-    """Both daemons, in the namespace, with everything they write in `folder` (a short path)."""
-    switch = OpenVSwitch(folder, netns)
+def openvswitch(
+    folder: Path, netns: str, *settings: str, programs: Mapping[str, str] | None = None
+) -> Iterator[OpenVSwitch]:
+    """Both daemons, in the namespace, with everything they write in `folder` (a short path).
+
+    `settings` are of the row of Open_vSwitch, there before ovs-vswitchd starts.
+    """
+    switch = OpenVSwitch(folder, netns, programs or {})
     env = dict(switch.environment)
     subprocess.run(["ovsdb-tool", "create", f"{folder}/conf.db", SCHEMA], env=env, check=True)
     try:
         switch.start("ovsdb-server")
-        switch.vsctl("--no-wait", "init")
+        switch.vsctl("--no-wait", "init", *(("--", "set", "Open_vSwitch", ".", *settings) if settings else ()))
         switch.start("ovs-vswitchd")
         yield switch
     finally:
