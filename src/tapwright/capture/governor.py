@@ -247,6 +247,11 @@ _COUNTED = ("drops", "softnet")
 """Not shares of time, which are no larger in a part of the window than in all of it."""
 
 
+def idle(policy: Policy, readings: Readings) -> bool:
+    """Whether the governed does so little that pressure of the host would be none of its doing for now."""
+    return not _causes(policy, readings, 0.5)
+
+
 def _causes(policy: Policy, readings: Readings, room: float) -> dict[str, str]:
     """What the capture does to the host that is worth mentioning: to its processors, to its disks."""
     copying = f"the capture copies {formatted('rate', readings.rate)}"

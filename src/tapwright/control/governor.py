@@ -1,7 +1,7 @@
 """The governor at work: looks at the host and at what it governs, and has it step down or up.
 
 What is governed is a `Governed`: a running capture here, a mirror elsewhere. `Governor.tick` is one look; for a
-capture a thread of its own calls it ten times a second (`watch`).
+capture a thread of its own calls it up to ten times a second (`watch`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Protocol
 from tapwright import _core
 from tapwright.adapters import pressure
 from tapwright.capture.files import disk_of
-from tapwright.capture.governor import LADDER, Decision, Level, Readings, Reserve, State, decide
+from tapwright.capture.governor import LADDER, Decision, Level, Readings, Reserve, State, decide, idle
 from tapwright.capture.level import filters
 from tapwright.capture.policy import Policy
 from tapwright.capture.readings import Own, Sample, readings
@@ -25,6 +25,8 @@ from tapwright.capture.request import Source
 
 TICK = 0.1
 """Seconds between two looks, or more where they take long."""
+_IDLE = 0.25
+"""The same while there is hardly anything to govern: a look costs a millisecond of a processor."""
 _WINDOW = 1.0
 """Seconds that readings are taken over."""
 _LEAST = 0.18
@@ -105,7 +107,11 @@ class Governor:
         self.latest, *sudden = stretches
         before = self._state.level
         self._state, step = decide(self.policy, self._state, now, self.latest, sudden)
-        return self._do(before, *step) if step else None
+        if step:
+            return self._do(before, *step)
+        if idle(self.policy, self.latest):
+            self._due = max(self._due, now + _IDLE - TICK / 2)
+        return None
 
     def _stretches(self) -> list[Readings]:
         """What was read over each stretch of time up to now that is long enough, the longest first."""
