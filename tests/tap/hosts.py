@@ -196,13 +196,7 @@ def switch_host(state: Path) -> Iterator[tuple[Host, OpenVSwitch]]:
                 world.switch.netns,
                 longest=("a device of our own", "gre"),
                 pair=("gre", "a device of our own"),
-                vanishing=(
-                    switches.port_first,
-                    switches.device_first,
-                    switches.bridge_first,
-                    switches.output_first,
-                    switches.free_device_first,
-                ),
+                vanishing=switches.vanishing,
             ),
             world.switch,
         )
@@ -229,13 +223,7 @@ def filtering_open_vswitch(state: Path) -> Iterator[Host]:
             world.switch.netns,
             longest=tuple(each_way),
             pair=("nic, a free device", "gre, each way"),
-            vanishing=(
-                switches.port_first,
-                switches.device_first,
-                switches.bridge_first,
-                switches.output_first,
-                switches.free_device_first,
-            ),
+            vanishing=switches.vanishing,
             rarer=12,
             few=("rspan", "gre, each way"),
         )
@@ -248,6 +236,11 @@ class _Switches:
         """`asked` is what else is wanted of every mirror."""
         self.world, self.provider, self._asked = world, world.provider, asked
         self.provider.snapshot()
+
+    @property
+    def vanishing(self) -> tuple[Any, ...]:
+        """What may go first, each by itself."""
+        return self.port_first, self.device_first, self.bridge_first, self.output_first, self.free_device_first
 
     def look(self) -> str:
         return f"{self.world.dump()}\n{traces(self.world.switch.netns)}"

@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 
+T = TypeVar("T")
+
 NAMED = "/run/netns"
 """Where ``ip netns`` keeps the namespaces that have a name."""
+
+_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def inside(path: str, work: Callable[[], T]) -> T:
+    """What `work` gives in the namespace at `path`, on a thread of its own: the caller never leaves its own namespace.
+
+    Raises OSError as the kernel does, and whatever `work` raises.
+    """
+    done: list[T] = []
+    failures: list[Exception] = []
+
+    def enter() -> None:
+        try:
+            _enter(path)
+            done.append(work())
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            failures.append(error)
+
+    thread = threading.Thread(target=enter, name=f"in {path}")
+    thread.start()
+    thread.join()
+    for error in failures:
+        raise error
+    return done[0]
+
+
+def _enter(path: str) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if _libc.setns(handle, _NEWNET):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+    finally:
+        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,15 @@ A program for each question takes some ten milliseconds, and a mirror of fifty V
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
 import struct
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tapwright.adapters.namespaces import inside
 from tapwright.model import Netns
 
 NEW_LINK, GET_LINK = 16, 18
@@ -24,7 +23,6 @@ REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400
 DUMP = 0x300
 
 _ANSWERS = frozenset({NEW_LINK, NEW_QDISC, NEW_FILTER})
-_NEWNET = 0x40000000
 _NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
 _REQUEST, _ACK = 0x01, 0x04
 _ERROR, _DONE = 2, 3
@@ -40,7 +38,6 @@ _LARGEST = 1 << 17
 _PATIENCE = 10
 _KINDS = 0x3FFF
 """Of an attribute's number, without the bits that say how its data is laid out."""
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ask(netns: Netns, kind: int, flags: int, body: bytes) -> list[bytes]:
@@ -50,32 +47,7 @@ def ask(netns: Netns, kind: int, flags: int, body: bytes) -> list[bytes]:
     """
     if not netns.path:
         return _ask(kind, flags, body)
-    answers: list[bytes] = []
-    failures: list[OSError] = []
-
-    def enter() -> None:
-        try:
-            _enter(netns.path)
-            answers.extend(_ask(kind, flags, body))
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=enter, name="rtnetlink")
-    thread.start()
-    thread.join()
-    for error in failures:
-        raise error
-    return answers
-
-
-def _enter(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.setns(handle, _NEWNET):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-    finally:
-        os.close(handle)
+    return inside(netns.path, lambda: _ask(kind, flags, body))
 
 
 def _ask(kind: int, flags: int, body: bytes) -> list[bytes]:

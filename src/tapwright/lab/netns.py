@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import array
-import ctypes
 import fcntl
-import os
 import socket
 import struct
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from tapwright.adapters import command
+from tapwright.adapters import command, namespaces
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.lab.plan import NETNS_FOLDER
 from tapwright.lab.userns import unmount
 
-_CLONE_NEWNET = 0x40000000
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def ip(lines: Iterable[str], env: Mapping[str, str], netns: str = "", program: str = "ip") -> None:
@@ -90,28 +84,8 @@ def inside(netns: str, work: Callable[[], None]) -> None:
 
     Raises PrivilegeError when the kernel refuses, ProviderError for any other failure of the system.
     """
-    failures: list[OSError] = []
-
-    def enter() -> None:
-        try:
-            _enter(netns)
-            work()
-        except OSError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=enter, name=f"in {netns}")
-    thread.start()
-    thread.join()
-    for error in failures:
-        kind = PrivilegeError if isinstance(error, PermissionError) else ProviderError
-        raise kind(f"in network namespace {netns}: {error}")
-
-
-def _enter(netns: str) -> None:
-    handle = os.open(f"{NETNS_FOLDER}/{netns}", os.O_RDONLY)
     try:
-        if _libc.setns(handle, _CLONE_NEWNET):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-    finally:
-        os.close(handle)
+        namespaces.inside(f"{NETNS_FOLDER}/{netns}", work)
+    except OSError as error:
+        kind = PrivilegeError if isinstance(error, PermissionError) else ProviderError
+        raise kind(f"in network namespace {netns}: {error}") from None
