@@ -38,7 +38,7 @@ def inside(path: str, work: Callable[[], T]) -> T:
         try:
             _enter(path)
             done.append(work())
-        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+        except Exception as error:  # raised again where it is waited for
             failures.append(error)
 
     thread = threading.Thread(target=enter, name=f"in {path}")
