@@ -16,6 +16,7 @@ from tests.support.labs import running_lab
 from tests.support.netns import inode
 from tests.support.shark import capinfos, fields
 from tests.support.tapwright import running_command
+from tests.support.wires import until
 
 from tapwright.lab import Lab
 from tapwright.lab.chatter import PROGRAM
@@ -397,12 +398,17 @@ def test_an_rspan_vlan(lab: Lab, tmp_path: Path) -> None:
     twice = inner(3)[:12] + b"\x81\0\0\x0a" + inner(3)[12:]
     frames = [frame[:12] + b"\x81\0\x03\xe7" + frame[12:] for frame in (inside, twice, inner(4))]
     with collecting(lab, "rspan:999@eth0", "-f", "not udp port 7004", "-w", str(path), result=result):
-        link = lab.exec("collector", ["ip", "-d", "link", "show", "eth0"]).stdout
-        assert "promiscuity 1" in link, "a network card would drop what is for others"
+        until(lambda: promiscuity(lab) == 1, "a network card would drop what is for others")
         send(lab, [*frames, inner(8), inner(9)[:12] + b"\x81\0\x03\xe8" + inner(9)[12:]])
-    assert "promiscuity 0" in lab.exec("collector", ["ip", "-d", "link", "show", "eth0"]).stdout
+    assert promiscuity(lab) == 0
     rows = fields(path, "udp.dstport", "vlan.id", "frame.len", "frame.interface_name")
     assert rows == [("7002", "", "72", "rspan 999 eth0"), ("7003", "10", "76", "rspan 999 eth0")]
+
+
+def promiscuity(lab: Lab) -> int:
+    """How many want the collector's device to hear what is for others."""
+    (link,) = json.loads(lab.exec("collector", ["ip", "-j", "-d", "link", "show", "eth0"]).stdout)
+    return link["promiscuity"]
 
 
 def test_exporters_get_no_answer(lab: Lab, tmp_path: Path) -> None:
