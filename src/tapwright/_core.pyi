@@ -22,6 +22,7 @@ __all__ = [
     "filter_file",
     "info",
     "link_counters",
+    "netlink_message",
     "run_bpf",
     "scan_links",
     "slice_file",
@@ -288,6 +289,13 @@ def scan_links(paths: Sequence[str]) -> list[Namespace]:
 
 def link_counters(wanted: Sequence[tuple[str, Sequence[int]]]) -> list[list[_Counters | None]]:
     """Counters of (namespace path, ifindexes); None for a device or namespace that is gone."""
+
+def netlink_message(path: str, kind: int, flags: int, body: bytes) -> list[bytes]:
+    """What the kernel answers to one rtnetlink message in the namespace at `path`: payloads, none for an order it took.
+
+    `flags` are those of struct nlmsghdr without request and acknowledgement.  Raises OSError with the kernel's own
+    words; its `filename` is the namespace when that is what cannot be entered.
+    """
 
 @final
 class Bpf:

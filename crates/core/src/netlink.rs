@@ -6,6 +6,7 @@
 
 mod counters;
 mod link;
+mod message;
 mod peers;
 mod scan;
 mod socket;
@@ -13,6 +14,7 @@ mod tunnel;
 
 pub use counters::{counters, CounterReader, LinkCounters};
 pub use link::{Link, PortVlans};
+pub use message::{message, Refusal};
 pub use scan::{counters_of, scan, Namespace, Neighbour};
 pub use socket::in_netns;
 pub use tunnel::Tunnel;

@@ -280,6 +280,12 @@ pub fn duplicate(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Switch an option of any socket on.
+pub(crate) fn enable(fd: &OwnedFd, level: c_int, name: c_int) -> io::Result<()> {
+    let on: c_int = 1;
+    set(fd, level, name, &on)
+}
+
 fn set<T>(fd: &OwnedFd, level: c_int, name: c_int, value: &T) -> io::Result<()> {
     let pointer: *const c_void = (&raw const *value).cast();
     // SAFETY: the pointer is to a live T, and its size is given.

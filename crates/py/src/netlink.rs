@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use tapwright_core::netlink as core;
 
 /// In the order of `tapwright.model.Counters`.
@@ -161,9 +162,13 @@ impl Namespace {
 
 /// With errno and the system's own words, as Python's functions raise it.
 fn os_error(error: &std::io::Error) -> PyErr {
+    PyOSError::new_err(in_words(error))
+}
+
+fn in_words(error: &std::io::Error) -> (Option<i32>, String) {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or_default();
-    PyOSError::new_err((error.raw_os_error(), words.to_owned()))
+    (error.raw_os_error(), words.to_owned())
 }
 
 /// Read whole network namespaces; `""` is our own.
@@ -189,11 +194,41 @@ fn link_counters(
     Ok(found.into_iter().map(all).collect())
 }
 
+/// One message to the kernel in a namespace, encoded by its caller; the payloads of the answers.
+#[pyfunction]
+fn netlink_message<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+    kind: u16,
+    flags: u16,
+    body: &[u8],
+) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let answers = py.detach(|| core::message(&path, kind, flags, body));
+    let answers = answers.map_err(|refusal| refused(&refusal, path))?;
+    Ok(answers
+        .iter()
+        .map(|answer| PyBytes::new(py, answer))
+        .collect())
+}
+
+/// A namespace that cannot be entered is the error's file, as Python's own functions have it.
+fn refused(refusal: &core::Refusal, path: PathBuf) -> PyErr {
+    let (code, mut words) = in_words(&refusal.error);
+    if !refusal.said.is_empty() {
+        words = format!("{words}: {}", refusal.said);
+    }
+    if refusal.outside {
+        return PyOSError::new_err((code, words, path));
+    }
+    PyOSError::new_err((code, words))
+}
+
 /// Add everything here to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Link>()?;
     module.add_class::<Tunnel>()?;
     module.add_class::<Namespace>()?;
     module.add_function(wrap_pyfunction!(scan_links, module)?)?;
-    module.add_function(wrap_pyfunction!(link_counters, module)?)
+    module.add_function(wrap_pyfunction!(link_counters, module)?)?;
+    module.add_function(wrap_pyfunction!(netlink_message, module)?)
 }

@@ -1,19 +1,19 @@
-"""rtnetlink, spoken directly: one question to the kernel, inside any network namespace (linux/rtnetlink.h).
+"""One question or order to the kernel over rtnetlink, inside any network namespace (linux/rtnetlink.h).
 
-A program for each question takes some ten milliseconds, and a mirror of fifty VMs asks a thousand.
+A program for each takes some ten milliseconds, and a mirror of fifty VMs asks a thousand.  The native core sends
+and receives; here messages are put together and taken apart.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tapwright.adapters.namespaces import inside
+from tapwright import _core
 from tapwright.model import Netns
 
 NEW_LINK, GET_LINK = 16, 18
@@ -22,20 +22,11 @@ NEW_FILTER, DELETE_FILTER, GET_FILTER = 44, 45, 46
 REPLACE, EXCLUSIVE, CREATE = 0x100, 0x200, 0x400
 DUMP = 0x300
 
-_ANSWERS = frozenset({NEW_LINK, NEW_QDISC, NEW_FILTER})
-_NETLINK, _CAP_ACK, _EXT_ACK = 270, 10, 11
-_REQUEST, _ACK = 0x01, 0x04
-_ERROR, _DONE = 2, 3
-_ERROR_TEXT = 1
-_HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _LINK = struct.Struct("=BxHiII")
 """struct ifinfomsg"""
 _NAME, _MTU, _ALIAS = 3, 4, 20
 _UP = 1
-_LARGEST = 1 << 17
-"""Bytes of a message; a dump comes in pieces of 32 KiB at most."""
-_PATIENCE = 10
 _KINDS = 0x3FFF
 """Of an attribute's number, without the bits that say how its data is laid out."""
 
@@ -43,50 +34,9 @@ _KINDS = 0x3FFF
 def ask(netns: Netns, kind: int, flags: int, body: bytes) -> list[bytes]:
     """What the kernel answers to one message, without headers; after an order that it took, nothing.
 
-    Asked by a thread that enters the namespace and ends.  Raises OSError with what the kernel said.
+    Raises OSError with what the kernel said.
     """
-    if not netns.path:
-        return _ask(kind, flags, body)
-    return inside(netns.path, lambda: _ask(kind, flags, body))
-
-
-def _ask(kind: int, flags: int, body: bytes) -> list[bytes]:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as kernel:
-        kernel.settimeout(_PATIENCE)
-        for option in (_CAP_ACK, _EXT_ACK):
-            kernel.setsockopt(_NETLINK, option, 1)
-        # A dump ends by itself; anything else is acknowledged, after its answer.
-        flags |= _REQUEST | (0 if flags & DUMP == DUMP and kind in (GET_LINK, GET_QDISC, GET_FILTER) else _ACK)
-        kernel.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
-        answers: list[bytes] = []
-        while not _take(kernel.recv(_LARGEST), answers):
-            pass
-        return answers
-
-
-def _take(data: bytes, answers: list[bytes]) -> bool:
-    """Add the answers of one piece; whether it was the last.  Raises OSError."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        size, kind, *_ = _HEADER.unpack_from(data, at)
-        if not _HEADER.size <= size <= len(data) - at:
-            raise OSError(0, "rtnetlink: an answer that makes no sense")
-        payload = data[at + _HEADER.size : at + size]
-        if kind in (_ERROR, _DONE):
-            _check(payload, _HEADER.size + 4 if kind == _ERROR else 4)
-            return True
-        if kind in _ANSWERS:
-            answers.append(payload)
-        at += size + 3 & ~3
-    return False
-
-
-def _check(payload: bytes, start: int) -> None:
-    code = int.from_bytes(payload[:4], sys.byteorder, signed=True)
-    if code >= 0:
-        return
-    said = dict(attributes(payload[start:])).get(_ERROR_TEXT, b"").rstrip(b"\0").decode(errors="replace")
-    raise OSError(-code, f"{os.strerror(-code)}{f': {said}' if said else ''}")
+    return _core.netlink_message(netns.path, kind, flags, body)
 
 
 def attribute(kind: int, data: bytes) -> bytes:

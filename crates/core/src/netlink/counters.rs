@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::BorrowedFd;
 
-use super::socket::{attributes, in_netns, u32_at, u64_at, Request, RouteSocket};
+use super::socket::{attributes, in_netns, u32_at, u64_at, Request, RouteSocket, DUMP};
 
 const RTM_GETSTATS: u16 = 94;
 const STATS_LINK_64: u16 = 1;
@@ -83,7 +83,7 @@ impl CounterReader {
         payload[8..].copy_from_slice(&(1u32 << (STATS_LINK_64 - 1)).to_ne_bytes());
         let request = Request {
             kind: RTM_GETSTATS,
-            dump,
+            flags: if dump { DUMP } else { 0 },
             payload: &payload,
         };
         self.0.collect(&request, |_, payload| parse(payload))

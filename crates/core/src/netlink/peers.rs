@@ -21,7 +21,7 @@ pub(super) fn nsid(socket: &mut RouteSocket, fd: &OwnedFd) -> Option<i32> {
     payload.extend(attribute(NETNSA_FD, &fd.as_raw_fd().to_ne_bytes()));
     let request = Request {
         kind: RTM_GETNSID,
-        dump: false,
+        flags: 0,
         payload: &payload,
     };
     let read = |_, payload: &[u8]| {

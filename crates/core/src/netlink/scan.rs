@@ -15,7 +15,7 @@ use rustix::thread::{move_into_link_name_space, LinkNameSpaceType};
 use super::counters::{counters, LinkCounters};
 use super::link::{self, Link};
 use super::peers;
-use super::socket::{attribute, attributes, u16_at, u32_at, Request, RouteSocket};
+use super::socket::{attribute, attributes, u16_at, u32_at, Request, RouteSocket, DUMP};
 use super::tunnel::address;
 
 const RTM_GETLINK: u16 = 18;
@@ -88,7 +88,7 @@ pub fn counters_of(wanted: &[(PathBuf, Vec<u32>)]) -> io::Result<Vec<Vec<Option<
 }
 
 /// A thread's way into namespaces and back.
-struct Traveller {
+pub(super) struct Traveller {
     home: OwnedFd,
     /// Whether it has left: who never does needs no privilege, not even to come back.
     away: Cell<bool>,
@@ -104,7 +104,7 @@ impl Traveller {
         Ok(rustix::fs::open(path, flags, Mode::empty())?)
     }
 
-    fn enter(&self, path: &Path) -> io::Result<OwnedFd> {
+    pub fn enter(&self, path: &Path) -> io::Result<OwnedFd> {
         let fd = self.open(path)?;
         if path.as_os_str().is_empty() && !self.away.get() {
             return Ok(fd);
@@ -116,7 +116,7 @@ impl Traveller {
 }
 
 /// Run `work` on a thread that may change its namespace; the caller's never does.
-fn hop<T: Send>(work: impl FnOnce(&Traveller) -> T + Send) -> io::Result<T> {
+pub(super) fn hop<T: Send>(work: impl FnOnce(&Traveller) -> T + Send) -> io::Result<T> {
     let travel = || {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let home = rustix::fs::open("/proc/thread-self/ns/net", flags, Mode::empty())?;
@@ -195,7 +195,7 @@ fn dump<T>(
     socket.collect(
         &Request {
             kind,
-            dump: true,
+            flags: DUMP,
             payload,
         },
         |_, payload| parse(payload),

@@ -9,11 +9,19 @@ use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::thread::{move_into_link_name_space, LinkNameSpaceType};
 
+use crate::ring::enable;
+
 const HEADER: usize = 16;
 const DONE: u16 = 3;
 const ERROR: u16 = 2;
 const FLAG_REQUEST: u16 = 0x01;
-const FLAG_DUMP: u16 = 0x300;
+const FLAG_ACKNOWLEDGE: u16 = 0x04;
+/// Flag of a question: answer with all there are.
+pub(super) const DUMP: u16 = 0x300;
+/// The last two bits of a message type that asks; one that orders has others.
+const ASKS: u16 = 2;
+/// `NLMSGERR_ATTR_MSG`
+const WORDS: u16 = 1;
 const FLAG_INTERRUPTED: u16 = 0x10;
 /// The kernel fills at most 32 KiB of one datagram.
 const BUFFER: usize = 64 * 1024;
@@ -23,8 +31,18 @@ const TRIES: usize = 4;
 /// A request: message type, fixed header and attributes already encoded.
 pub(super) struct Request<'a> {
     pub kind: u16,
-    pub dump: bool,
+    pub flags: u16,
     pub payload: &'a [u8],
+}
+
+impl Request<'_> {
+    fn asks(&self) -> bool {
+        self.kind % 4 == ASKS
+    }
+
+    fn dumps(&self) -> bool {
+        self.asks() && self.flags & DUMP == DUMP
+    }
 }
 
 /// An rtnetlink socket, bound to the network namespace of the thread that made it.
@@ -32,6 +50,7 @@ pub(super) struct RouteSocket {
     fd: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
+    said: String,
 }
 
 impl RouteSocket {
@@ -42,11 +61,20 @@ impl RouteSocket {
             SocketFlags::CLOEXEC,
             None,
         )?;
+        for option in [libc::NETLINK_CAP_ACK, libc::NETLINK_EXT_ACK] {
+            enable(&fd, libc::SOL_NETLINK, option)?;
+        }
         Ok(Self {
             fd,
             buffer: vec![0; BUFFER],
             sequence: 0,
+            said: String::new(),
         })
+    }
+
+    /// The kernel's words with its last refusal, or "".
+    pub fn said(&self) -> &str {
+        &self.said
     }
 
     /// All answers to one request, gathered by `parse` from (message type, payload).
@@ -86,10 +114,13 @@ impl RouteSocket {
                     let payload = &rest[HEADER..size];
                     match message.message_type() {
                         DONE => return Ok((found, complete)),
-                        ERROR => return finish(payload).map(|()| (found, complete)),
+                        ERROR => {
+                            self.said = words(payload);
+                            return finish(payload).map(|()| (found, complete));
+                        }
                         kind => found.extend(parse(kind, payload)),
                     }
-                    if !request.dump {
+                    if request.asks() && !request.dumps() {
                         return Ok((found, complete));
                     }
                 }
@@ -100,7 +131,9 @@ impl RouteSocket {
 
     fn send(&mut self, request: &Request<'_>) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
-        let flags = FLAG_REQUEST | if request.dump { FLAG_DUMP } else { 0 };
+        // A question ends with its answer.
+        let ends = if request.asks() { 0 } else { FLAG_ACKNOWLEDGE };
+        let flags = FLAG_REQUEST | request.flags | ends;
         let mut message = Vec::with_capacity(HEADER + request.payload.len());
         message.extend(((HEADER + request.payload.len()) as u32).to_ne_bytes());
         message.extend(request.kind.to_ne_bytes());
@@ -121,6 +154,14 @@ fn finish(payload: &[u8]) -> io::Result<()> {
         Some(code) => Err(io::Error::from_raw_os_error(code.saturating_neg())),
         None => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// What the kernel says beyond the number: an error message repeats the header that it refuses, and then has attributes.
+fn words(payload: &[u8]) -> String {
+    attributes(payload.get(4 + HEADER..).unwrap_or_default())
+        .find(|&(kind, _)| kind == WORDS)
+        .map(|(_, said)| text(said))
+        .unwrap_or_default()
 }
 
 /// Run `work` with the calling thread's network namespace being `netns`; `None` runs it here.
