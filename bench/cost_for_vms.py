@@ -1,10 +1,11 @@
 """What capturing costs the VMs: throughput and latency of two VMs that talk while something listens.
 
-    python bench/cost_for_vms.py [--rounds 5] [--seconds 10] [--lab bridge]
+    python bench/cost_for_vms.py [--rounds 3] [--seconds 10] [--lab bridge]
 
 Two namespaces on a Linux bridge, and the same on Open vSwitch (userspace datapath) where it is installed. In every
-round each way of listening has its turn, after one without any; figures are ratios to what the same round
-reached with nobody listening, and medians over the rounds.
+round each way of listening has its turn, in an order that changes from round to round, with a turn of nobody before
+and after it; figures are ratios to the mean of these two, and medians over the rounds. How far such ratios can be
+trusted tells the line of nobody: what its turns are to the mean of the two beside them.
 
     throughput   one iperf3 TCP stream for --seconds (10, as iperf3 itself has it), as fast as it goes: on two cores
                  the VMs and whoever captures want more than there is, which is the overload the governor is for. The
@@ -29,7 +30,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -119,7 +119,7 @@ WAYS = (
 
 @dataclass
 class Result:
-    """What one way cost, round by round, as ratios to nobody."""
+    """What one way cost, turn by turn, as ratios to nobody before and after."""
 
     throughput: list[float] = field(default_factory=list)
     settled: list[float] = field(default_factory=list)
@@ -127,6 +127,18 @@ class Result:
     slowest: list[float] = field(default_factory=list)
     bits: list[float] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
+
+    def add(self, turn: Turn, before: Turn, after: Turn) -> None:
+        def ratio(value: float, *beside: float) -> float:
+            return value / statistics.mean(beside)
+
+        self.bits.append(turn.bits)
+        self.throughput.append(ratio(turn.bits, before.bits, after.bits))
+        self.settled.append(ratio(turn.later, before.later, after.later))
+        self.median.append(ratio(turn.median, before.median, after.median))
+        self.slowest.append(ratio(turn.slowest, before.slowest, after.slowest))
+        if turn.steps:
+            self.steps.append(turn.steps)
 
 
 def bridge(_: ExitStack, lab: Lab) -> None:
@@ -287,23 +299,36 @@ def latency(lab: Lab) -> tuple[float, float]:
     return statistics.median(times), times[int(len(times) * 0.99) - 1]
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What one turn reached: bits a second, those from second 2 on, and round trips, median and 99th of 100, in us."""
+
+    bits: float
+    later: float
+    median: float
+    slowest: float
+    steps: str = ""
+
+    @classmethod
+    def of(cls, lab: Lab, way: Way, seconds: float) -> Turn:
+        with listening(lab, way) as said:
+            trips = latency(lab)
+            bits = throughput(lab, seconds)
+        return cls(*bits, *trips, steps=_steps(said()) if way.governed else "")
+
+
 def measure(lab: Lab, rounds: int, seconds: float) -> dict[str, Result]:
-    found: defaultdict[str, Result] = defaultdict(Result)
-    for _ in range(rounds):
-        base = (0.0, 0.0, 0.0, 0.0)
-        for way in (way for way in WAYS if lab.kind in way.kinds):
-            with listening(lab, way) as said:
-                trips = latency(lab)
-                bits, later = throughput(lab, seconds)
-            base = base if way.command else (bits, *trips, later)
-            result = found[way.name]
-            result.bits.append(bits)
-            result.throughput.append(bits / base[0])
-            result.settled.append(later / base[3])
-            result.median.append(trips[0] / base[1])
-            result.slowest.append(trips[1] / base[2])
-            if way.governed:
-                result.steps.append(_steps(said()))
+    nobody, *others = (way for way in WAYS if lab.kind in way.kinds)
+    found = {way.name: Result() for way in (nobody, *others)}
+    calm = [Turn.of(lab, nobody, seconds)]
+    for number in range(rounds):
+        at = number * len(others) // rounds
+        for way in others[at:] + others[:at]:
+            turn = Turn.of(lab, way, seconds)
+            calm.append(Turn.of(lab, nobody, seconds))
+            found[way.name].add(turn, calm[-2], calm[-1])
+    for before, turn, after in zip(calm, calm[1:], calm[2:], strict=False):
+        found[nobody.name].add(turn, before, after)
     return found
 
 
@@ -350,7 +375,7 @@ def in_a_session_of_its_own() -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--lab", choices=list(LABS), action="append")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)

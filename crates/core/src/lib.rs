@@ -25,6 +25,8 @@ pub mod geometry;
 #[cfg(target_os = "linux")]
 pub mod govern;
 #[cfg(target_os = "linux")]
+mod nap;
+#[cfg(target_os = "linux")]
 pub mod netlink;
 #[cfg(target_os = "linux")]
 pub mod netns;

@@ -58,9 +58,9 @@ impl Sources {
         self.all.iter()
     }
 
-    /// Bytes of each ring.
-    pub fn ring_size(&self) -> u64 {
-        u64::from(self.shape.block_size) * u64::from(self.shape.blocks)
+    /// Of each ring.
+    pub fn shape(&self) -> Geometry {
+        self.shape
     }
 
     /// How many there are.

@@ -11,6 +11,7 @@ use crate::compose::Composer;
 use crate::destination::Failure;
 use crate::engine::{Limits, Shared};
 use crate::govern::Remarks;
+use crate::nap::Naps;
 use crate::order::{Order, Place};
 use crate::out::Out;
 use crate::pcapng::{packet_size, Statistics};
@@ -18,11 +19,6 @@ use crate::source::Source;
 use crate::sources::Sources;
 use crate::waiting;
 
-/// After packets came, the thread sleeps so long before it looks again: waking up for each block costs more.
-const NAP: Duration = Duration::from_millis(4);
-/// A small ring gets shorter ones: no more than a quarter of it should be filled within one.
-const FILLED: u64 = 2; // bytes per nanosecond
-const SHORTEST_NAP: Duration = Duration::from_micros(500);
 /// How long the thread sleeps when nothing comes.
 const SLEEP: Duration = Duration::from_millis(250);
 /// How often the account is made known while packets come.
@@ -61,7 +57,9 @@ pub(crate) struct Worker {
     guarded: bool,
     fate: Fate,
     ending: Option<Ending>,
-    nap: Duration,
+    naps: Naps,
+    /// Less is kept than was asked for.
+    lowered: bool,
     /// Packets came since the thread slept.
     busy: bool,
     written: u64,
@@ -91,7 +89,8 @@ impl Worker {
         let now = Instant::now();
         let mut worker = Self {
             shared,
-            nap: nap(sources.ring_size()),
+            naps: Naps::new(sources.shape()),
+            lowered: false,
             composer,
             sessions: Arc::default(),
             sources,
@@ -297,6 +296,7 @@ impl Worker {
                 self.stuck += self.sources.step(&step) as u64;
             }
             self.remarks.note(clock(), &step);
+            self.lowered = step.lowered;
         }
     }
 
@@ -389,7 +389,7 @@ impl Worker {
         if self.ending.is_some() {
             std::thread::sleep(Duration::from_millis(1));
         } else if std::mem::take(&mut self.busy) || !self.order.is_empty() {
-            waiting::nap(wake, longest(self.nap));
+            waiting::nap(wake, longest(self.naps.length(self.lowered)));
         } else {
             self.sources.count();
             self.publish("");
@@ -457,11 +457,6 @@ impl Worker {
 fn deadline(started: Instant, seconds: f64) -> Option<Instant> {
     let limit = Duration::try_from_secs_f64(seconds).ok()?;
     started.checked_add(limit).filter(|_| seconds > 0.0)
-}
-
-/// How long the thread may sleep while packets come into rings of so many bytes.
-fn nap(ring: u64) -> Duration {
-    Duration::from_nanos(ring / 4 / FILLED).clamp(SHORTEST_NAP, NAP)
 }
 
 /// Nanoseconds that this thread has had of a processor.
