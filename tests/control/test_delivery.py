@@ -79,6 +79,15 @@ def test_traffic_that_was_flowing_already_is_copied(lively: World, tmp_path: Pat
         assert not delivery.revalidated
 
 
+def test_a_switch_that_publishes_rarely_is_waited_for(lively: World, tmp_path: Path) -> None:
+    """What it publishes first is of long before the mirror was opened, and next to no copies of it can be there."""
+    lively.switch.vsctl("set", "Open_vSwitch", ".", "other_config:stats-update-interval=10000")
+    time.sleep(8.5)  # it published when it was told
+    with mirrored(lively, tmp_path) as (_, deliveries):
+        verdict = judged(deliveries).verdict
+        assert verdict.outcome is Outcome.OK, verdict
+
+
 @pytest.mark.parametrize("access", [True, False])
 def test_what_is_filtered_into_a_vlan_is_counted_behind_the_filter(lively: World, tmp_path: Path, access: bool) -> None:
     """A port that carries the VLAN of the copies counts these, too."""

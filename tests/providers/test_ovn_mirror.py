@@ -122,6 +122,9 @@ def test_copies_are_counted_in_each_direction(lively: Cloud) -> None:
         counts = provider.measured([step])
         assert min(counts.seen.into or 0, counts.seen.out or 0, counts.seen_bytes or 0) > 10
         assert min(counts.copied.into or 0, counts.copied.out or 0) > 10
+        lively.vsctl("s1", "set", "Open_vSwitch", ".", "other_config:stats-update-interval=15000")
+        assert provider.measured([step]).lag == counts.lag + 10
+        lively.vsctl("s1", "remove", "Open_vSwitch", ".", "other_config", "stats-update-interval")
         lively.nbctl("--wait=hv", "mirror-del", f"{step.do.text('name')}-in")
         copied = provider.measured([step]).copied
         assert (copied.into, (copied.out or 0) > 10) == (0, True), "what the switch does not have copies nothing"

@@ -11,6 +11,7 @@ from tapwright.errors import ProviderError, UsageError
 from tapwright.model import Role
 from tapwright.plan.mirrors import Direction, Place, Target, TargetKind
 from tapwright.plan.steps import Found, Step
+from tapwright.providers.ovs_counts import LAG
 
 pytestmark = pytest.mark.root
 
@@ -181,3 +182,11 @@ def test_copies_are_counted(lively: World) -> None:
             assert time.monotonic() < deadline, "ovs-vswitchd publishes every 5 s"
             time.sleep(0.2)
     assert lively.provider.copied(step) is None
+
+
+def test_counts_are_as_late_as_the_switch_was_told_to_publish_them(lively: World) -> None:
+    _, step = lively.step(OWN)
+    assert lively.provider.measured([step]).lag == LAG
+    lively.switch.vsctl("set", "Open_vSwitch", ".", "other_config:stats-update-interval=15000")
+    assert lively.provider.measured([step]).lag == LAG + 10
+    lively.switch.vsctl("remove", "Open_vSwitch", ".", "other_config", "stats-update-interval")

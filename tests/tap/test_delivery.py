@@ -35,6 +35,7 @@ def watched(
     failed: Curve = NOTHING,
     size: int = 100,
     late: float = 0.0,
+    lag: float = LAG,
 ) -> tuple[Reading, ...]:
     """A reading a second, the copies counted `late`."""
     found: tuple[Reading, ...] = ()
@@ -46,7 +47,7 @@ def watched(
             total=None if apart else (ways.into or 0) + (ways.out or 0),
             seen_bytes=size * (into(time) + out(time)),
             failed=failed(time),
-            lag=LAG,
+            lag=lag,
         )
         found = kept(found, Reading(time, counts, received(time) if received else None))
     return found
@@ -189,6 +190,12 @@ def test_however_rarely_counters_are_read(every: int) -> None:
 
 def test_only_what_a_judgement_needs_is_kept() -> None:
     assert len(watched(BUSY, BUSY, (BUSY, BUSY), until=500)) < 8 * LAG
+    rarely = watched(BUSY, BUSY, (BUSY, BUSY), until=5000, lag=600)
+    assert len(rarely) < 200
+    assert judge(rarely).outcome is Outcome.OK
+    anew = lambda time: steady(1)(time) if time < 4990 else steady(1000, 4990)(time)  # noqa: E731
+    restarted = watched(anew, BUSY, (BUSY, BUSY), until=5000, lag=600)
+    assert judge(restarted).outcome is Outcome.UNKNOWN, "a counter that began anew between two of those is noticed"
 
 
 # Whatever the traffic does

@@ -62,14 +62,22 @@ class _Mirror(msgspec.Struct):
     statistics: Map[int]
 
 
+class _OpenVSwitch(msgspec.Struct):
+    _uuid: Reference
+    other_config: Map[str]
+
+
 MIRROR_COLUMNS = {
+    "Open_vSwitch": _OpenVSwitch.__struct_fields__,
     "Bridge": _MirroringBridge.__struct_fields__,
     "Port": _MirroringPort.__struct_fields__,
     "Interface": _MirroringInterface.__struct_fields__,
     "Mirror": _Mirror.__struct_fields__,
 }
 """What to ask for where mirrors are concerned: table -> columns."""
-_KNOWN = tuple(msgspec.json.Decoder(row) for row in (_MirroringBridge, _MirroringPort, _MirroringInterface, _Mirror))
+_KNOWN = tuple(
+    msgspec.json.Decoder(row) for row in (_MirroringBridge, _MirroringPort, _MirroringInterface, _Mirror, _OpenVSwitch)
+)
 """Made at import, for the same reason as `ovsdb_rows`' decoder."""
 
 
@@ -151,6 +159,8 @@ class Tables:
     ports: tuple[MirroringPort, ...] = ()
     interfaces: tuple[MirroringInterface, ...] = ()
     mirrors: tuple[MirrorRow, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Of the switch as a whole, beside those that have a column."""
 
     def port(self, name: str) -> MirroringPort | None:
         """The port of that name."""
@@ -170,6 +180,7 @@ def tables(selected: Selected) -> Tables:
         tuple(_mirroring_port(row) for row in _rows(selected, "Port", _MirroringPort)),
         tuple(_mirroring_interface(row) for row in _rows(selected, "Interface", _MirroringInterface)),
         tuple(_mirror(row) for row in _rows(selected, "Mirror", _Mirror)),
+        dict(item for row in _rows(selected, "Open_vSwitch", _OpenVSwitch) for item in row.other_config[1]),
     )
 
 

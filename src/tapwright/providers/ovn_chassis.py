@@ -18,7 +18,7 @@ from tapwright.adapters.ovsdb_transact import select
 from tapwright.errors import ProviderError, TapwrightError
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.mirrors import Direction
-from tapwright.providers.ovs_counts import at_port
+from tapwright.providers.ovs_counts import at_port, lag_of
 from tapwright.providers.ovs_leftovers import OVN_OWNED
 from tapwright.providers.ovs_mirror import carries
 from tapwright.text import printable
@@ -119,7 +119,7 @@ def _held(remotes: Sequence[str], port: str, names: Sequence[str], gone: Sequenc
 
 
 def copied(remotes: Sequence[str], port: str, names: Sequence[str]) -> int | None:
-    """Frames of `port` that these mirrors copied here, as ovs-vswitchd publishes it every 5 s.
+    """Frames of `port` that these mirrors copied here, as ovs-vswitchd published it last.
 
     None where nobody says, or where another port of this host has the same mirror: they are counted as one.
     """
@@ -139,7 +139,8 @@ def measured(there: Sequence[str], port: str, names: Sequence[str], direction: D
     Raises PrivilegeError, ProviderError.
     """
     every = [_tables(remote, names, port) for remote in there]
-    counts = at_port([row for tables in every for row in tables.interfaces if row.external_ids.get("iface-id") == port])
+    plugged = [row for tables in every for row in tables.interfaces if row.external_ids.get("iface-id") == port]
+    counts = at_port(plugged, max(lag_of(tables.settings) for tables in every))
     copies = [_copies(mirror, _mirrored(tables)) for tables in every for mirror in tables.mirrors]
     if any(both for _, _, both in copies):
         return replace(counts, total=sum(sum(each) for each in copies))
@@ -172,13 +173,13 @@ def _owned(remote: str, names: Sequence[str]) -> Tables:
 
 
 def _tables(remote: str, names: Sequence[str], port: str) -> Tables:
-    """The mirrored port with its interface, these mirrors, and the interfaces that take their copies."""
+    """The mirrored port with its interface, these mirrors, the interfaces that take their copies, and settings."""
     interfaces = [("Interface", [["name", "==", f"ovn-{name}"]]) for name in names]
     mirrors = [("Mirror", [["name", "==", name], carries({OVN_OWNED: "true"})]) for name in names]
     own: tuple[str, Sequence[object]] = ("Interface", [carries({"iface-id": port})])
     plugged = select(remote, own).interfaces
     ports = [("Port", [["interfaces", "includes", ["uuid", row.uuid]]]) for row in plugged]
-    return select(remote, own, *interfaces, *mirrors, *ports)
+    return select(remote, own, *interfaces, *mirrors, *ports, ("Open_vSwitch", ()))
 
 
 def _until(condition: Callable[[], bool]) -> bool:

@@ -24,6 +24,8 @@ FEW = 5
 """Frames that say nothing yet."""
 _SPANS = (2, 5)
 """Lags over which a mirror is judged."""
+_APART = 1 / 30
+"""Lag between readings that are kept, at least: as many are enough however long a lag is."""
 _MOST = 0.9
 """Share of the expected copies from which on none are missed: counters are of different sorts."""
 
@@ -138,6 +140,9 @@ class _Way:
 
 def kept(readings: Sequence[Reading], new: Reading) -> tuple[Reading, ...]:
     """`readings` with a new one, without those that no judgement needs any more."""
+    *readings, new = _since_restart((*readings, new))
+    if len(readings) > 1 and readings[-1].time - readings[-2].time < _APART * new.counts.lag:
+        readings = readings[:-1]
     oldest = new.time - (_SPANS[-1] + 1) * new.counts.lag
     fresh = [reading for reading in readings if reading.time >= oldest]
     # Two, so that there are enough of them however rarely they are read.
