@@ -1,5 +1,6 @@
 """What tc and ip do in the real kernel when they are asked by us, and what is never put on their command lines."""
 
+import json
 import struct
 from collections.abc import Iterator
 
@@ -134,6 +135,29 @@ def test_whether_a_kernel_has_a_device_is_asked_without_making_one(here: Netns) 
     assert not tc.makes(here, "twm00000000", ["geneve", "id", "1", "remote", "192.0.2.9"])
     assert not tc.makes(here, "twm00000000", ["gretap", "remote", "192.0.2.9"])
     assert traces(here.name) == before
+
+
+def test_devices_are_what_ip_says_they_are(here: Netns) -> None:
+    """All of them, the loopback too, which may have hooks like any other."""
+    ip("link", "set", "near", "alias", "a b\u00e9c", "down", netns=here.name)
+    ip("link", "set", "in", "mtu", "9000", netns=here.name)
+    shown = json.loads(ip("-j", "link", "show", netns=here.name))
+    there = {(d["ifindex"], d["ifname"], d.get("ifalias", ""), "UP" in d["flags"], d["mtu"]) for d in shown}
+    assert {(d.ifindex, d.ifname, d.ifalias, d.up, d.mtu) for d in tc.links(here)} == there
+    assert len(there) == 5
+
+
+def test_how_a_device_was_made_is_told_of_the_one_of_that_name(here: Netns) -> None:
+    details = ["vxlan", "id", "7", "remote", "192.0.2.9", "dstport", "4789"]
+    tc.add_link(here, "twm00000000", 1500, details)
+    ip("link", "property", "add", "dev", "twm00000000", "altname", "another", netns=here.name)
+    made = tc.described(here, "twm00000000").linkinfo
+    assert (made.info_kind, made.info_data["id"], made.info_data["remote"]) == ("vxlan", 7, "192.0.2.9")
+    for name in ("another", "nowhere"):
+        with pytest.raises(tc.Gone):
+            tc.described(here, name)
+        with pytest.raises(tc.Gone):
+            tc.link(here, name)
 
 
 def hooked(here: Netns) -> dict[str, str]:

@@ -70,10 +70,20 @@ def device(netns: Netns, which: int | str) -> Device:
     """The device of that ifindex or name.  Raises OSError (ENODEV where there is none)."""
     index, name = (which, b"") if isinstance(which, int) else (0, attribute(_NAME, which.encode() + b"\0"))
     (answer,) = ask(netns, GET_LINK, 0, _LINK.pack(0, 0, index, 0, 0) + name)
+    found = _read(answer)
+    if isinstance(which, str) and found.name != which:  # the kernel takes alternative names, too
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    return found
+
+
+def devices(netns: Netns) -> tuple[Device, ...]:
+    """All devices of a namespace.  Raises OSError."""
+    return tuple(map(_read, ask(netns, GET_LINK, DUMP, _LINK.pack(0, 0, 0, 0, 0))))
+
+
+def _read(answer: bytes) -> Device:
     _, _, index, flags, _ = _LINK.unpack_from(answer)
     found = dict(attributes(answer[_LINK.size :]))
     text = {kind: found.get(kind, b"").rstrip(b"\0").decode(errors="replace") for kind in (_NAME, _ALIAS)}
     mtu = int.from_bytes(found.get(_MTU, b""), sys.byteorder)
-    if isinstance(which, str) and text[_NAME] != which:  # the kernel takes alternative names, too
-        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
     return Device(index, text[_NAME], bool(flags & _UP), text[_ALIAS], mtu)

@@ -1,6 +1,6 @@
 """The one place that knows the kernel's traffic control: hooks, filters, tunnel devices, inside any network namespace.
 
-Hooks, filters and single devices are asked for and made over rtnetlink, tunnel devices by `ip`, which knows their many
+Hooks, filters and devices are asked for and made over rtnetlink; tunnel devices by `ip`, which knows their many
 settings.  Programs of iproute2 get argument lists only; a device's name comes from the kernel and is checked before it
 stands on one.  Whoever asks for a device that is gone gets `Gone`.
 
@@ -56,7 +56,7 @@ class LinkInfo(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct, frozen=True):
-    """A device, as `ip` shows it."""
+    """A device, in the words of `ip`."""
 
     ifindex: int
     ifname: str
@@ -64,6 +64,7 @@ class Link(msgspec.Struct, frozen=True):
     ifalias: str = ""
     mtu: int = 0
     linkinfo: LinkInfo = LinkInfo()
+    """Only `described` tells."""
 
     @property
     def up(self) -> bool:
@@ -101,7 +102,17 @@ def safe(device: str) -> str:
 
 def links(netns: Netns) -> tuple[Link, ...]:
     """All devices of a namespace.  Raises Gone, ProviderError, PrivilegeError."""
-    return _decoded(_run(netns, ["ip", "-j", "-d", "link", "show"]), tuple[Link, ...])
+    with _explained("listing devices"):
+        return tuple(map(_link, rtnetlink.devices(netns)))
+
+
+def described(netns: Netns, name: str) -> Link:
+    """The device of that name, with the particulars of its kind.  Raises as `links`."""
+    shown = _decoded(_run(netns, ["ip", "-j", "-d", "link", "show", "dev", safe(name)]), tuple[Link, ...])
+    found = next((each for each in shown if each.ifname == name), None)  # it takes alternative names, too
+    if found is None:
+        raise Gone(f"device {name} does not exist")
+    return found
 
 
 def way(netns: Netns, remote: str) -> Route:
@@ -116,10 +127,13 @@ def way(netns: Netns, remote: str) -> Route:
 
 
 def link(netns: Netns, which: int | str) -> Link:
-    """The device of that ifindex or name, without the particulars of its kind.  Raises as `links`."""
+    """The device of that ifindex or name.  Raises as `links`."""
     with _explained(f"device {which}"):
-        found = rtnetlink.device(netns, which if isinstance(which, int) else safe(which))
-        return Link(found.index, found.name, ("UP",) if found.up else (), found.alias, found.mtu)
+        return _link(rtnetlink.device(netns, which if isinstance(which, int) else safe(which)))
+
+
+def _link(found: rtnetlink.Device) -> Link:
+    return Link(found.index, found.name, ("UP",) if found.up else (), found.alias, found.mtu)
 
 
 def hooked(netns: Netns) -> dict[int, str]:

@@ -10,7 +10,7 @@ from tapwright.model import Counters, DeviceKey
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.mirrors import Direction
 from tapwright.plan.steps import Operation, Step
-from tapwright.providers.linux_made import enter, filters_of, mirrored, named
+from tapwright.providers.linux_made import enter, filters_of, mirrored
 
 
 def copied(step: Step) -> int | None:
@@ -59,8 +59,11 @@ def _counters(operation: Operation) -> Counters | None:
 
 def _tunnel_counters(operation: Operation) -> Counters | None:
     netns = enter(operation)
-    device = named(netns, operation.text("device")) if netns else None
-    if netns is None or device is None:
+    if netns is None:
+        return None
+    try:
+        device = tc.link(netns, operation.text("device"))
+    except tc.Gone:
         return None
     key = DeviceKey(netns.inode, device.ifindex)
     return netlink.read_counters([key], {netns.inode: netns}).get(key)

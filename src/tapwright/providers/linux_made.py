@@ -44,8 +44,11 @@ def _inode(path: str) -> int:
 
 
 def named(netns: Netns, name: str) -> tc.Link | None:
-    """The device of that name."""
-    return next((link for link in tc.links(netns) if link.ifname == name), None)
+    """The device of that name, with the particulars of its kind."""
+    try:
+        return tc.described(netns, name)
+    except tc.Gone:
+        return None
 
 
 def mirrored(netns: Netns, operation: Operation) -> tc.Link:
