@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from tests.support.blocks import drop_counts, statistics
 from tests.support.netns import ip
 from tests.support.packets import sender
+from tests.support.repeating import repeating
 from tests.support.shark import packets
 from tests.support.vnics import quiet_namespace
 from tests.support.wires import Wire, adds_up, frame, frames, running, source, until, wire
@@ -41,18 +41,8 @@ def test_exact_on_a_quiet_wire(w: Wire, tmp_path: Path, count: int) -> None:
 
 def test_opening_and_ending_in_full_traffic_misses_hardly_any(w: Wire, tmp_path: Path) -> None:
     """The port's count and ours begin and end within microseconds of each other, not with the making of a ring."""
-    stop = threading.Event()
-
-    def chatter() -> None:
-        with sender(w.vm, "eth0") as send:
-            while not stop.is_set():
-                for _ in range(100):
-                    send(frame())
-
-    thread = threading.Thread(target=chatter)
-    thread.start()
-    try:
-        gaps = []
+    gaps = []
+    with sender(w.vm, "eth0") as send, repeating(lambda: [send(frame()) for _ in range(100)]):
         for number in range(5):
             with running(w.source(), to=tmp_path / f"{number}.pcapng") as engine:
                 until(lambda e=engine: e.stats.sources[0].written > 2000, "packets")
@@ -60,9 +50,6 @@ def test_opening_and_ending_in_full_traffic_misses_hardly_any(w: Wire, tmp_path:
             assert adds_up(stats)
             assert stats.port_packets is not None
             gaps.append(abs(stats.port_packets - stats.accepted))
-    finally:
-        stop.set()
-        thread.join()
     assert sorted(gaps)[2] < 200, gaps
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.blocks import statistics
 from tests.support.packets import sender
+from tests.support.repeating import repeating
 from tests.support.shark import capinfos, fields
 from tests.support.tapwright import running_command, tapwright
 from tests.support.vnics import Bridge, quiet_bridge
@@ -42,22 +42,9 @@ def bridge() -> Iterator[Bridge]:
 @contextmanager
 def flood(bridge: Bridge) -> Iterator[None]:
     """The first guest sends as fast as it can."""
-    stop = threading.Event()
-
-    def run() -> None:
-        burst = frames(64, SIZE)
-        with sender(bridge.guests[0], "eth0") as send:
-            while not stop.is_set():
-                for each in burst:
-                    send(each)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    burst = frames(64, SIZE)
+    with sender(bridge.guests[0], "eth0") as send, repeating(lambda: [send(each) for each in burst]):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_overload_brings_it_down_and_the_file_tells(bridge: Bridge, tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 from tests.support.mirrored import seen
 from tests.support.netns import ip
+from tests.support.repeating import repeating
 from tests.support.tapwright import running_command
 
 from tapwright.adapters import command
@@ -125,22 +126,9 @@ def test_libvirt_knows_its_guests_and_nobody_else_s(lab: Lab) -> None:
     assert "10.0.1.11" in answer
 
 
-@contextmanager
-def pings(lab: Lab, address: str) -> Iterator[None]:
+def pings(lab: Lab, address: str) -> AbstractContextManager[None]:
     """A guest pings `address` until the end of the block."""
-    stop = threading.Event()
-
-    def run() -> None:
-        while not stop.is_set():
-            lab.exec("alpha", ["ping", "-c", "2", address], check=False)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    return repeating(lambda: lab.exec("alpha", ["ping", "-c", "2", address], check=False))
 
 
 @pytest.mark.parametrize(

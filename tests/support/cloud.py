@@ -21,11 +21,12 @@ from tapwright.lab.openvswitch import await_server
 from tapwright.model import Host
 from tapwright.plan.mirrors import Mirror, parse
 from tapwright.plan.points import Point
-from tapwright.plan.steps import Mark, Step
+from tapwright.plan.steps import Finding, Found, Mark, Step
 from tapwright.providers.ovn import Ovn
 
 TABLES = ("Open_vSwitch", "Bridge", "Port", "Interface", "Mirror")
 COLLECTOR = "172.31.0.9"
+GRE, ERSPAN = f"gre://{COLLECTOR}?key=7", f"erspan2://{COLLECTOR}?session=12"
 _COUNTED = re.compile(r"(?m)^(\w+_cfg|\w+_cfg_timestamp|ofport) .*$|ovn-(nb-cfg|nb-cfg-ts|startup-ts)=\"\d+\",? ?")
 """What other tools count up: ovs-vsctl and ovn-nbctl each time, and a switch the numbers of its ports."""
 
@@ -138,6 +139,27 @@ def cloud() -> Iterator[Cloud]:
         made = Cloud(lab)
         with talking(made, "web", "db"):
             yield made
+
+
+@contextmanager
+def opened(lively: Cloud, target: str = GRE, **more: object) -> Iterator[Step]:
+    """Done twice, undone twice; both databases are afterwards as they were before."""
+    before = lively.dump()
+    provider, step = lively.provider(), lively.step(target, **more)
+    assert provider.found(step) == Finding(Found.ABSENT)
+    try:
+        provider.perform(step.do)
+        once = lively.dump()
+        provider.perform(step.do)
+        assert lively.dump() == once != before
+        assert provider.found(step) == Finding(Found.THERE)
+        yield step
+        assert provider.found(step).found is Found.THERE, provider.found(step)
+    finally:
+        provider.perform(step.undo)
+        provider.perform(step.undo)
+    assert provider.found(step) == Finding(Found.ABSENT)
+    assert lively.dump() == before
 
 
 def talking(made: Cloud, one: str, other: str) -> AbstractContextManager[None]:

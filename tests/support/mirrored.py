@@ -1,8 +1,7 @@
 """Two VMs that talk without a pause on a real Open vSwitch, and places to which their frames can be copied."""
 
 import subprocess
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
@@ -10,6 +9,7 @@ from support import short_folder
 from support.netns import ifindex, inode, ip, veth
 from support.openvswitch import OpenVSwitch, openvswitch
 from support.packets import sender
+from support.repeating import repeating
 from support.vnics import allow_ip6, quiet_namespace
 from tapwright.find.names import resolve_switch
 from tapwright.find.topology import join
@@ -116,22 +116,13 @@ def _furnish(switch: OpenVSwitch, web: str, db: str, sniffer: str, vm: str, trun
 @contextmanager
 def talk(one: str, other: str, macs: tuple[str, str] = (WEB, DB)) -> Iterator[None]:
     """Frames to and fro between eth0 of two namespaces, some hundred a second, until the end of the block."""
-    stop = threading.Event()
-
-    def run(says: Sequence[tuple[Callable[[bytes], int], bytes]]) -> None:
-        while not stop.wait(0.005):
-            for say, frame in says:
-                say(frame)
-
-    with sender(one, "eth0") as ones, sender(other, "eth0") as others:
-        said = ((ones, _frame(macs[1], macs[0])), (others, _frame(macs[0], macs[1])))
-        thread = threading.Thread(target=run, args=(said,))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
+    there, back = _frame(macs[1], macs[0]), _frame(macs[0], macs[1])
+    with (
+        sender(one, "eth0") as ones,
+        sender(other, "eth0") as others,
+        repeating(lambda: (ones(there), others(back)), pause=0.005),
+    ):
+        yield
 
 
 def _frame(to: str, by: str) -> bytes:
