@@ -78,11 +78,11 @@ def comes_whole(bridge: Bridge) -> None:
 
 def test_one_in_sixteen_of_what_matches_and_then_all_again(bridge: Bridge, mirroring: Mirroring) -> None:
     comes_whole(bridge)
-    mirroring.sample(ONE_IN)
+    mirroring.step(Level.SAMPLED)
     before = copied(bridge)
     says(bridge, FRAME, SENT)
     until(lambda: copied(bridge) >= before + FEWEST, "the sample")
-    mirroring.sample(1)
+    mirroring.step(Level.FULL)
     sampled = copied(bridge) - before
     assert FEWEST <= sampled <= MOST
     comes_whole(bridge)
@@ -92,18 +92,18 @@ def test_one_in_sixteen_of_what_matches_and_then_all_again(bridge: Bridge, mirro
 
 
 def test_a_sample_has_nothing_that_the_filter_refuses(bridge: Bridge, mirroring: Mirroring) -> None:
-    mirroring.sample(ONE_IN)
+    mirroring.step(Level.SAMPLED)
     says(bridge, OTHER, SENT // 4)
-    mirroring.sample(1)
+    mirroring.step(Level.FULL)
     assert copied(bridge) == 0
     comes_whole(bridge)
 
 
 def test_each_step_is_in_the_journal_and_found_as_it_was_made(bridge: Bridge, mirroring: Mirroring) -> None:
     provider, programs = Linux((bridge.host,)), []
-    for one_in in (1, ONE_IN, 1):
+    for level in (Level.FULL, Level.SAMPLED, Level.FULL):
         if programs:
-            mirroring.sample(one_in)
+            mirroring.step(level)
         ((session, _),) = Sessions(load(bridge.environment)).all()
         assert session.entries == mirroring.running.session.entries
         assert {entry.progress for entry in session.entries} == {Progress.DONE}
@@ -139,7 +139,7 @@ def test_what_somebody_changed_is_not_overwritten(bridge: Bridge) -> None:
         action = f"action mirred egress mirror dev snf0 continue cookie {do.text('session')}".split()
         tc("filter", "replace", *which, "bytecode", "1,6 0 0 0", *action, netns=bridge.host)
         with pytest.raises(ProviderError, match="changed"):
-            mirroring.sample(ONE_IN)
+            mirroring.step(Level.SAMPLED)
     assert [entry.error for entry in mirroring.running.session.kept] == ["its program is another one"]
     assert "snf0" in tc("filter", "show", "dev", "vnet1", do.text("hook"), netns=bridge.host)
 

@@ -440,14 +440,14 @@ def test_what_a_filter_copies_can_be_sampled(quiet: World, target: str) -> None:
     changers, linux = Changers(quiet.provider), Linux()
     place = quiet.place("snf0") if target.startswith("nic") else None
     with opened(quiet, target, place, program=compiled("udp")) as steps:
-        sampled = {step: linux.sampled(step, step, 16) for step in steps if step.do.text("direction")}
+        sampled = {step: linux.reduced(step, step, 0, 16) for step in steps if step.do.text("direction")}
         assert {step.do.provider for step in sampled} == {"linux"}
         for step, some in sampled.items():
             assert some is not None
             changers.perform(some.do)
             changers.perform(some.do)
             assert (changers.found(some), changers.found(step)) == (Found.THERE, Found.CHANGED)
-            again = linux.sampled(step, some, 1)
+            again = linux.reduced(step, some, 0, 1)
             assert again is not None
             changers.perform(again.do)
             assert {changers.found(each) for each in (again, step)} == {Found.THERE}

@@ -23,9 +23,8 @@ from tapwright.model import Host as Machine
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind, parse
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Found, Mark, Step
-from tapwright.providers.base import Tapper
+from tapwright.providers.base import Reducer, Tapper
 from tapwright.providers.linux import Linux
-from tapwright.providers.linux_mirror import sampled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, intended, redone
 from tapwright.tap.journal import Journal
@@ -98,22 +97,27 @@ class Host:
         running = arm(journal, session, tuple(case(session.mark)), watched.__getitem__)
         disarm(journal, running, watched.__getitem__)
 
-    def sampled_life(self, case: str, one_in: int) -> Life:
-        """Open that mirror, copy one frame in so many, then all again, and close it."""
-        return lambda tick: self._live_sampled(tick, self.cases[case], one_in)
+    def stepping_life(self, case: str, *levels: tuple[int, int]) -> Life:
+        """Open that mirror, copy so many bytes of one frame in so many, for each level in turn, and close it."""
+        return lambda tick: self._live_stepping(tick, self.cases[case], levels)
 
-    def _live_sampled(self, tick: Tick, case: Case, one_in: int) -> None:
+    def _live_stepping(self, tick: Tick, case: Case, levels: Sequence[tuple[int, int]]) -> None:
         watched = self._watched(tick)
         session, journal = self.session("a mirror"), WatchedJournal(self.state, tick)
         steps = tuple(case(session.mark))
         running = arm(journal, session, steps, watched.__getitem__)
-        for one in (one_in, 1):
+        for level in levels:
             present = [entry.step for entry in running.entries]
-            changed = {n: other for n, step in enumerate(steps) if (other := sampled(step, present[n], one))}
+            changed = {n: other for n, step in enumerate(steps) if (other := self._reduced(step, present[n], level))}
             running = redone(
                 journal, intended(journal, running, changed, watched.__getitem__), tuple(changed), watched.__getitem__
             )
         disarm(journal, running, watched.__getitem__)
+
+    def _reduced(self, step: Step, before: Step, level: tuple[int, int]) -> Step | None:
+        tapper = self.tapper_of(step.do.provider)
+        assert isinstance(tapper, Reducer)
+        return tapper.reduced(step, before, *level)
 
     def _watched(self, tick: Tick) -> dict[str, Watched]:
         return {tapper.name: Watched(tapper, tick) for tapper in self.tappers}

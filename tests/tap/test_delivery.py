@@ -177,6 +177,17 @@ def test_copies_that_arrive_cut() -> None:
     assert judge(cut).outcome is Outcome.TRUNCATED
 
 
+def test_what_was_cut_to_spare_the_host_is_not_missed() -> None:
+    readings = watched(BUSY, BUSY, (BUSY, BUSY), size=1514, received=steady(200))
+    cut = tuple(replace(reading, cut=int(reading.time)) for reading in readings)
+    asked = Asked(largest=1450, beyond="they are lost", cut=256)
+    assert judge(cut, asked).outcome is Outcome.OK
+    # It is cut to more than what arrives.
+    assert judge(cut, replace(asked, largest=200)).outcome is Outcome.TRUNCATED
+    lost = watched(BUSY, BUSY, (BUSY, BUSY), size=1514, received=steady(50))
+    assert judge(lost, asked).outcome is Outcome.LOSSY
+
+
 @pytest.mark.parametrize("every", [3, 7, 20, 60])
 def test_however_rarely_counters_are_read(every: int) -> None:
     found: dict[bool, tuple[Reading, ...]] = {True: (), False: ()}

@@ -62,11 +62,11 @@ class Level(IntEnum):
         return 16 if self is Level.SAMPLED else 1
 
     def described(self, *, cuts: bool = True) -> str:
-        """The level and what it keeps, in a few words; without `cuts` packets are whole or left out."""
+        """The level and what it keeps, in a few words; without `cuts` a sample is of whole packets."""
         if self in (Level.FULL, Level.STOPPED):
             return str(self)
         which = "each packet" if self.one_in == 1 else f"one packet in {self.one_in}"
-        return f"{self} ({f'{self.most} bytes of ' if cuts else ''}{which})"
+        return f"{self} ({f'{self.most} bytes of ' if cuts or self.one_in == 1 else ''}{which})"
 
 
 LADDER = tuple(Level)
@@ -75,7 +75,7 @@ LADDER = tuple(Level)
 def ladder(snaplen: int, *, cuts: bool = True) -> tuple[Level, ...]:
     """The levels that keep less than the one above where `snaplen` bytes are asked for.
 
-    Without `cuts` packets can only be left out: what looks into all of a packet, or has it from a switch.
+    Without `cuts` packets can only be left out: what looks into all of a packet.
     """
     cutting = (Level.SLICED, Level.HEADERS)
     return tuple(level for level in LADDER if level not in cutting or (cuts and level.most < snaplen))
@@ -124,7 +124,7 @@ class Decision:
     after: Level
     reason: str
     cuts: bool = True
-    """Whether packets are cut at the levels between."""
+    """Whether a sample is cut, too."""
 
     @property
     def text(self) -> str:

@@ -108,12 +108,12 @@ class Deliveries:
         self._looked = time.time()
         return self.latest
 
-    def sampled(self, steps_of: Callable[[Opened], tuple[Step, ...]], one_in: int) -> None:
-        """From now on one frame in so many is copied, by other steps than before."""
+    def reduced(self, steps_of: Callable[[Opened], tuple[Step, ...]], most: int, one_in: int) -> None:
+        """From now on `most` bytes (0: all) of one frame in so many are copied, by other steps than before."""
         for watched in self._watched:
             watched.steps = steps_of(watched.opened)
-            watched.asked = replace(watched.asked, filtered=one_in > 1 or _filtered(watched.opened))
-            watched.readings = watched.readings[-1:]
+            watched.asked = replace(watched.asked, filtered=one_in > 1 or _filtered(watched.opened), cut=most)
+            watched.readings = ()
 
     def news(self, names: Mapping[Opened, str]) -> News:
         """As of the last look, of the mirrors with these names, for whoever lists the session."""

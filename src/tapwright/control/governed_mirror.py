@@ -1,20 +1,22 @@
-"""A mirror as the governor sees it: it can be sampled or stopped, and nobody says how many bytes it copied.
+"""A mirror as the governor sees it: it can do with less, or be stopped, and nobody says how many bytes it copied.
 
-    full       every frame
+    full       all that was asked for
+    sliced     256 bytes of each frame, where a switch cuts all its copies
+    headers    96 bytes
     sampled    one frame in sixteen, by chance, where all its mirrors are made by tc: their filters ask for a number
     stopped    none; the mirror is undone
 
-Frames are never cut: who copies by tc hands the frame itself on.
+A sample is of whole frames: who copies by tc hands the frame itself on.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from tapwright import _core
-from tapwright.capture.governor import Decision, Level
+from tapwright.capture.governor import LADDER, Decision, Level
 from tapwright.capture.policy import Policy
 from tapwright.capture.readings import Own
 from tapwright.control.governor import Governor
@@ -23,6 +25,8 @@ from tapwright.plan.points import Point
 
 _WINDOW = 5.0
 """Seconds: a mirror that is stopped does not come back, so a moment is not enough."""
+BETWEEN = LADDER[1:-1]
+"""The levels that not every mirror can do."""
 _UNKNOWN = 1500
 """Bytes of a frame, where no device of its port tells how long they are."""
 
@@ -31,9 +35,9 @@ class GovernedMirror:
     """An open mirror; `copied` is how many frames were, which whoever reads it sets before each look."""
 
     def __init__(
-        self, points: Iterable[Point], snaplen: int, sample: Callable[[int], None], stop: Callable[[], object]
+        self, points: Iterable[Point], snaplen: int, step: Callable[[Level], None], stop: Callable[[], object]
     ) -> None:
-        """`snaplen` is what the mirror keeps of a frame, 0 all; `sample` has it copy one frame in so many.
+        """`snaplen` is what was asked for of a frame, 0 all; `step` has it copy as much as a level says.
 
         `stop` asks for its end.
         """
@@ -46,16 +50,21 @@ class GovernedMirror:
         """Why a step could not be made, and it was stopped instead."""
         self._ports = list(by_netns.items())
         self._snaplen = snaplen
-        self._sample = sample
+        self._step = step
         self._stop = stop
+        self._level = Level.FULL
+        self._own = Own()
         self._began = time.monotonic()
         self._start = self._counted()
 
     def own(self) -> Own:
-        """The frames copied, each taken to be as long as those of its ports are on the average."""
-        now, whole = time.monotonic() - self._began, self._length()
-        kept = min(whole, self._snaplen) if self._snaplen else whole
-        return Own(now, self.copied, round(self.copied * kept), round(self.copied * kept))
+        """The frames copied, each taken to be as long as those of its ports are on the average, or as it is cut."""
+        before, new = self._own, self.copied - self._own.packets
+        whole = _cut(self._length(), self._snaplen)
+        kept = _cut(whole, most(self._level))
+        now = time.monotonic() - self._began
+        self._own = Own(now, self.copied, before.copied + round(new * kept), before.whole + round(new * whole))
+        return self._own
 
     def _length(self) -> float:
         packets, size = (now - then for then, now in zip(self._start, self._counted(), strict=True))
@@ -84,16 +93,28 @@ class GovernedMirror:
         """Copy as much as was decided; where that cannot be done, nothing."""
         if decision.after is not Level.STOPPED:
             try:
-                self._sample(decision.after.one_in)
+                self._step(decision.after)
+                self._level = decision.after
             except TapwrightError as error:
                 self.failed = error.line
         if decision.after is Level.STOPPED or self.failed:
             self._stop()
 
 
-def ladder(*, sampled: bool) -> tuple[Level, ...]:
-    """The levels of a mirror, with or without a sample between."""
-    return (Level.FULL, Level.SAMPLED, Level.STOPPED) if sampled else (Level.FULL, Level.STOPPED)
+def _cut(length: float, limit: int) -> float:
+    """`limit` bytes of so many; 0 is all."""
+    return min(length, limit) if limit else length
+
+
+def most(level: Level) -> int:
+    """Bytes that a mirror copies of a frame at that level; 0 is as many as were asked for."""
+    return level.most if level.one_in == 1 else 0
+
+
+def ladder(possible: Collection[Level], snaplen: int) -> tuple[Level, ...]:
+    """The levels of a mirror: between the ends those `possible` that keep less than the `snaplen` asked for, 0 all."""
+    asked = snaplen or float("inf")
+    return (Level.FULL, *(level for level in BETWEEN if level in possible and most(level) < asked), Level.STOPPED)
 
 
 def govern(policy: Policy, governed: GovernedMirror, levels: Sequence[Level]) -> Governor:

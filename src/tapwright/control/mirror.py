@@ -15,7 +15,7 @@ from tapwright.capture.policy import DEFAULT, Policy
 from tapwright.config import Config
 from tapwright.control import local
 from tapwright.control.delivery import Deliveries, Delivery
-from tapwright.control.governed_mirror import GovernedMirror, govern, ladder
+from tapwright.control.governed_mirror import BETWEEN, GovernedMirror, govern, ladder, most
 from tapwright.control.governor import Governor
 from tapwright.control.prepare import resolver, selected
 from tapwright.control.sessions import Count, Opened, Running, Sessions
@@ -107,7 +107,10 @@ class Prepared:
 
     def levels(self, opened: Sequence[Opened]) -> tuple[Level, ...]:
         """Of the governor, for what is opened: full, and what it can step down to; only full without one."""
-        return ladder(sampled=self.sessions.can_sample(opened)) if self.wish.governor else (Level.FULL,)
+        if self.wish.governor is None:
+            return (Level.FULL,)
+        possible = [level for level in BETWEEN if self.sessions.can_reduce(opened, most(level), level.one_in)]
+        return ladder(possible, self.wish.snaplen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class Mirroring:
     def govern(self, policy: Policy) -> None:
         """Have it step down when it takes more than that, or the host is under pressure it is a part of."""
         points = (chosen.mirror.point for chosen in self.prepared.chosen)
-        governed = GovernedMirror(points, self.prepared.wish.snaplen, self.sample, self.running.stopped.set)
+        governed = GovernedMirror(points, self.prepared.wish.snaplen, self.step, self.running.stopped.set)
         self.governed = governed
         governor = self.governor = govern(policy, governed, self.prepared.levels(self.running.mirrors))
 
@@ -160,10 +163,10 @@ class Mirroring:
 
         self.watchers.append(look)
 
-    def sample(self, one_in: int) -> None:
-        """Copy one frame in `one_in` from now on.  Raises as `Sessions.sample`."""
-        self.prepared.sessions.sample(self.running, one_in)
-        self.deliveries.sampled(self.running.steps, one_in)
+    def step(self, level: Level) -> None:
+        """Copy as much as `level`, which is not the last one, says from now on.  Raises as `Sessions.reduce`."""
+        self.prepared.sessions.reduce(self.running, most(level), level.one_in)
+        self.deliveries.reduced(self.running.steps, most(level), level.one_in)
 
     def readings(self, interval: float = INTERVAL) -> Iterator[Reading]:
         """One now, then one each `interval` seconds until it is to end, and a last one with everything still open.

@@ -20,7 +20,7 @@ from tapwright.model import Answer
 from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
-from tapwright.providers.base import Beacon, Meter, Provider, Sampler, Tapper
+from tapwright.providers.base import Beacon, Meter, Provider, Reducer, Tapper
 from tapwright.signals import handled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, intended, left, redone
@@ -35,8 +35,6 @@ _SHORTEST_LEASE = 1.0
 _PATIENCE = 30.0
 """Seconds that a living owner has to end its session."""
 _LOOK_AGAIN = 0.1
-_SAMPLE = 2
-"""Whether there can be samples does not depend on how many frames are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,30 +220,33 @@ class Sessions:
                 outlets[key] = made[0]
         return tuple(opened)
 
-    def can_sample(self, mirrors: Sequence[Opened]) -> bool:
-        """Whether all of them can copy some of the frames only."""
-        return all(self._sampled(opened, opened.steps, _SAMPLE) for opened in mirrors)
+    def can_reduce(self, mirrors: Sequence[Opened], most: int, one_in: int) -> bool:
+        """Whether all of them can copy `most` bytes of one frame in `one_in`; 0 bytes are as many as were asked for."""
+        return all(self._reduced(opened, opened.steps, most, one_in) for opened in mirrors)
 
-    def sample(self, running: Running, one_in: int) -> None:
-        """Have all its mirrors copy one frame in `one_in`, by chance, until told otherwise.
+    def reduce(self, running: Running, most: int, one_in: int) -> None:
+        """Have all its mirrors copy `most` bytes of one frame in `one_in`, by chance, until told otherwise.
 
+        0 bytes are as many as were asked for, and with one in one everything is.
         Each change is in the journal before it is made.  Raises what the providers raise, CaptureError; then
         the session should end.
         """
         numbers = {entry.step.undo: number for number, entry in enumerate(running.session.entries)}
-        wanted = [step for opened in running.mirrors for step in self._sampled(opened, running.steps(opened), one_in)]
+        wanted = [
+            step for opened in running.mirrors for step in self._reduced(opened, running.steps(opened), most, one_in)
+        ]
         steps = {numbers[step.undo]: step for step in wanted}
         running.session = intended(self._journal, running.session, steps, self._tapper)
         running.session = redone(self._journal, running.session, tuple(steps), self._tapper)
 
-    def _sampled(self, opened: Opened, present: Sequence[Step], one_in: int) -> tuple[Step, ...]:
-        """The steps that have a mirror copy some of the frames; none where it cannot."""
+    def _reduced(self, opened: Opened, present: Sequence[Step], most: int, one_in: int) -> tuple[Step, ...]:
+        """The steps that have a mirror copy so much of the frames; none where it cannot."""
         made: list[Step] = []
         for step, before in zip(opened.steps, present, strict=True):
             if not step.do.text("direction"):  # it counts no copies of the VM's frames, so it makes none
                 continue
             provider = self._provider(step.do.provider)
-            other = provider.sampled(step, before, one_in) if isinstance(provider, Sampler) else None
+            other = provider.reduced(step, before, most, one_in) if isinstance(provider, Reducer) else None
             if other is None:
                 return ()
             made.append(other)

@@ -80,13 +80,14 @@ class Beacon(Tapper, Protocol):
 
 
 @runtime_checkable
-class Sampler(Tapper, Protocol):
-    """One that can copy some of the frames only, chosen by chance, while a mirror is open."""
+class Reducer(Tapper, Protocol):
+    """One that can copy less of the frames, or of their bytes, while a mirror is open."""
 
-    def sampled(self, step: Step, before: Step, one_in: int) -> Step | None:
-        """What copies one frame in `one_in` of those that `step` copies, in the place of `before`, which is there now.
+    def reduced(self, step: Step, before: Step, most: int, one_in: int) -> Step | None:
+        """What copies `most` bytes of a frame and one frame in `one_in` of what `step` copies.
 
-        It is undone as `step` is.  None where that cannot be.  Pure.
+        `most` is 0 for as many as `step` does; which frames is left to chance.  It takes the place of `before`,
+        which is there now, and is undone as `step` is.  None where that cannot be.  Pure.
         """
 
 

@@ -122,11 +122,11 @@ class Linux:
 
         linux_mirror_tc.perform(operation)
 
-    def sampled(self, step: Step, before: Step, one_in: int) -> Step | None:
-        """The same filter behind a random number."""
+    def reduced(self, step: Step, before: Step, most: int, one_in: int) -> Step | None:
+        """The same filter behind a random number; frames that tc hands on cannot be cut."""
         from tapwright.providers import linux_mirror
 
-        return linux_mirror.sampled(step, before, one_in)
+        return None if most else linux_mirror.sampled(step, before, one_in)
 
     def found(self, step: Step) -> Finding:
         """Re-read what a step made.  Raises PrivilegeError."""

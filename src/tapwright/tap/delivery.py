@@ -114,8 +114,15 @@ class Asked:
     """Bytes of the largest frame whose copy arrives whole, with its Ethernet header; 0 where all do."""
     beyond: str = ""
     """What becomes of larger ones."""
+    cut: int = 0
+    """Bytes of a frame that are copied to spare the host; 0 where all are that were asked for."""
     revalidated: bool = False
     """Whether the switch has computed anew already what it does with running traffic, or never needs to."""
+
+    @property
+    def limit(self) -> int:
+        """Bytes of the largest frame whose copy arrives as it was made; 0 where all do."""
+        return 0 if 0 < self.cut <= self.largest else self.largest
 
 
 _WORDS = {Direction.IN: "what comes to the VM", Direction.OUT: "what the VM sends"}
@@ -299,14 +306,14 @@ def _arriving(copying: Verdict, base: Reading, middle: Reading, now: Reading, as
         lost = failed >= made
         what = "no copy" if lost else f"{failed:,} copies"
         return Verdict(Outcome.NONE if lost else Outcome.LOSSY, f"{what} could be handed on: the target refused them")
-    if now.cut > base.cut:
+    if now.cut > base.cut and not asked.cut:
         return Verdict(Outcome.TRUNCATED, f"{now.cut - base.cut:,} copies arrived cut")
     if arrived := _received(base, middle, now, asked):
         return arrived
     size = _mean(base, now)
-    if asked.largest and size > asked.largest:
+    if asked.limit and size > asked.limit:
         return Verdict(
-            Outcome.TRUNCATED, f"frames have {size:.0f} bytes on average; beyond {asked.largest} {asked.beyond}"
+            Outcome.TRUNCATED, f"frames have {size:.0f} bytes on average; beyond {asked.limit} {asked.beyond}"
         )
     return copying
 
@@ -320,8 +327,8 @@ def _received(base: Reading, middle: Reading, now: Reading, asked: Asked) -> Ver
         return None
     if not got:
         return Verdict(Outcome.NONE, f"{expected:,} copies were made, and none arrived")
-    outcome = Outcome.TRUNCATED if asked.largest else Outcome.LOSSY
-    why = f": beyond {asked.largest} bytes {asked.beyond}" if asked.largest else ""
+    outcome = Outcome.TRUNCATED if asked.limit else Outcome.LOSSY
+    why = f": beyond {asked.limit} bytes {asked.beyond}" if asked.limit else ""
     return Verdict(outcome, f"{got:,} of at least {expected:,} copies arrived{why}")
 
 
