@@ -153,6 +153,27 @@ def test_too_much_is_stopped_and_undone(some: Lab, state: Mapping[str, str]) -> 
     assert world(some) == before
 
 
+def test_a_whole_port_of_the_switch_is_cut_before_it_is_stopped(ovs: Lab, state: Mapping[str, str]) -> None:
+    before = world(ovs)
+    env = {**ovs.environment(), **state}
+    asked = ("web", "--to", "vm:queue/eth0", "--by", "ovs", "--governor", "rate=1")
+    planned = tapwright("mirror", *asked, "--dry-run", env=env)
+    ladder = "full, sliced (256 bytes of each packet), headers (96 bytes of each packet), stopped"
+    assert f"it steps down: {ladder}\n" in planned.out
+    with mirroring(*asked, env=env) as (running, _):
+        out, err = running.communicate(timeout=120)
+    assert running.returncode == 7, err
+    *_, last = out.decode().splitlines()
+    said = [text.partition(":")[0] for text in json.loads(last)["governor"]]
+    # Nobody tells how long the frames of that port are, so each level is expected to help.
+    assert said == [
+        "stepped down from full to sliced (256 bytes of each packet)",
+        "stepped down from sliced to headers (96 bytes of each packet)",
+        "stopped",
+    ]
+    assert world(ovs) == before
+
+
 @pytest.mark.parametrize("by", ["linux", "ovs"])
 def test_killed_it_is_swept_once_its_lease_is_over(ovs: Lab, state: Mapping[str, str], by: str) -> None:
     before = world(ovs)

@@ -442,6 +442,7 @@ def test_what_a_filter_copies_can_be_sampled(quiet: World, target: str) -> None:
     with opened(quiet, target, place, program=compiled("udp")) as steps:
         sampled = {step: linux.reduced(step, step, 0, 16) for step in steps if step.do.text("direction")}
         assert {step.do.provider for step in sampled} == {"linux"}
+        assert not any(quiet.provider.reduced(step, step, 256, 1) for step in steps)
         for step, some in sampled.items():
             assert some is not None
             changers.perform(some.do)

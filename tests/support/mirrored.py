@@ -114,9 +114,12 @@ def _furnish(switch: OpenVSwitch, web: str, db: str, sniffer: str, vm: str, trun
 
 
 @contextmanager
-def talk(one: str, other: str, macs: tuple[str, str] = (WEB, DB)) -> Iterator[None]:
-    """Frames to and fro between eth0 of two namespaces, some hundred a second, until the end of the block."""
-    there, back = _frame(macs[1], macs[0]), _frame(macs[0], macs[1])
+def talk(one: str, other: str, macs: tuple[str, str] = (WEB, DB), said: bytes = _TALK) -> Iterator[None]:
+    """Frames to and fro between eth0 of two namespaces, some hundred a second, until the end of the block.
+
+    `said` is what follows their addresses.
+    """
+    there, back = _frame(macs[1], macs[0], said), _frame(macs[0], macs[1], said)
     with (
         sender(one, "eth0") as ones,
         sender(other, "eth0") as others,
@@ -125,8 +128,8 @@ def talk(one: str, other: str, macs: tuple[str, str] = (WEB, DB)) -> Iterator[No
         yield
 
 
-def _frame(to: str, by: str) -> bytes:
-    return bytes.fromhex((to + by).replace(":", "")) + _TALK
+def _frame(to: str, by: str, said: bytes) -> bytes:
+    return bytes.fromhex((to + by).replace(":", "")) + said
 
 
 def seen(netns: str, device: str, *fields: str, only: str = "", packets: int = 40) -> list[tuple[str, ...]]:

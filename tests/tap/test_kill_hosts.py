@@ -67,13 +67,14 @@ def test_at_every_boundary_of_a_sweep(host: Host, every_fault: bool) -> None:
 
 STEPPING: dict[str, tuple[Callable[[Path], AbstractContextManager[Host]], str, tuple[tuple[int, int], ...]]] = {
     "a sample": (linux, "vxlan", ((0, 16), (0, 1))),
+    "headers": (open_vswitch, "vm", ((256, 1), (96, 1), (0, 1))),
 }
 """How far down, and of what: bytes of a frame and one frame in so many, one level after another."""
 
 
 @pytest.mark.parametrize("down", STEPPING)
 def test_while_it_steps_down_and_back(in_memory: Path, every_fault: bool, down: str) -> None:
-    """What takes the place of a filter is undone like it, also where its owner dies in between."""
+    """What takes the place of a filter or a row is undone like it, also where its owner dies in between."""
     make, case, levels = STEPPING[down]
     with make(in_memory / "stepping") as host:
         before, life = host.look(), host.stepping_life(case, *levels)

@@ -98,11 +98,18 @@ class Ovs:
         from tapwright.providers import ovs_mirror, ovs_perform
 
         if operation.verb == ovs_mirror.DO:
-            ovs_perform.open_mirror(self._home(operation), operation)
+            work = ovs_perform.cut_mirror if ovs_mirror.replaces(operation) else ovs_perform.open_mirror
+            work(self._home(operation), operation)
         elif operation.verb == ovs_mirror.UNDO:
             self._everywhere(operation, lambda remote: ovs_perform.close_mirror(remote, operation), nothing=False)
         else:
             raise ProviderError(f"ovs cannot perform {operation.verb!r}")
+
+    def reduced(self, step: Step, before: Step, most: int, one_in: int) -> Step | None:
+        """The same mirror with another snap length; it copies every frame."""
+        from tapwright.providers import ovs_mirror
+
+        return ovs_mirror.cut(step, before, most) if one_in == 1 else None
 
     def found(self, step: Step) -> Finding:
         """Re-read what `step` made, tc's part of a filtered mirror too.  Raises PrivilegeError."""

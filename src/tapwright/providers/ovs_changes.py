@@ -12,7 +12,7 @@ from tapwright.adapters.ovsdb_transact import Outdated, a_map, a_set, named, uui
 from tapwright.errors import ProviderError
 from tapwright.plan.preflight import room
 from tapwright.plan.steps import Operation
-from tapwright.providers.ovs_mirror import FLOODED, MARK, Wanted, source, wanted
+from tapwright.providers.ovs_mirror import FLOODED, MARK, Wanted, carries, source, wanted
 
 _OWN_MTU = 9216
 """Of our own device at least: else Open vSwitch gives it the smallest of the bridge, and a kernel cuts off at it."""
@@ -225,6 +225,23 @@ def _mirror_row(do: Operation, want: Wanted, mirrored: object, output: object) -
     if want.vlans:
         row["select_vlan"] = a_set(*want.vlans)
     return {"op": "insert", "table": "Mirror", "uuid-name": "mirror", "row": row}
+
+
+def recut(do: Operation) -> list[Change]:
+    """The transaction that gives the mirror of `do` another snap length.
+
+    It happens only where the mirror has the one that was there before.
+    """
+    ours = [carries(wanted(do).ids)]
+    was, snaplen = ({"snaplen": a_set(*filter(None, (do.number(name),)))} for name in ("was", "snaplen"))
+    return [
+        {
+            "op": "wait", "timeout": 0, "table": "Mirror", "columns": ["snaplen"], "until": "==", "where": ours,
+            "rows": [was],
+        },
+        {"op": "update", "table": "Mirror", "where": ours, "row": snaplen},
+        {"op": "comment", "comment": f"tapwright: mirror {do.text('name')} of {source(do)} is cut"},
+    ]  # fmt: skip
 
 
 def removals(tables: Tables, whole: Tables) -> list[Change]:

@@ -66,6 +66,24 @@ def made(mirror: Mirror, remote: str, name: str, why: str, **more: Argument) -> 
     return Step(do, Operation.of("ovs", UNDO, **identity), why)
 
 
+def cut(step: Step, before: Step, most: int) -> Step | None:
+    """What copies `most` bytes of a frame, 0 for as many as `step`, in the place of `before`, which is there now.
+
+    None for steps that only feed or carry other copies, and for tunnels: the userspace datapath cuts what it wrapped.
+    """
+    do = step.do
+    if do.verb != DO or not do.text("direction") or 0 < most < _LEAST_SNAPLEN or wanted(do).tunnel:
+        return None
+    snaplen = min(filter(None, (most, do.number("snaplen"))), default=0)
+    why = f"{step.why}; {snaplen} bytes of a frame" if most else step.why
+    return Step(do.changed(snaplen=snaplen, was=before.do.number("snaplen")), step.undo, why)
+
+
+def replaces(do: Operation) -> bool:
+    """Whether `do` changes a mirror that is there, rather than making it."""
+    return do.text("was") != ""
+
+
 def entrance(mirror: Mirror, remote: str, name: str, why: str) -> Step:
     """The step of a port of our own by which frames enter the VLAN of `mirror`'s target."""
     identity = {"name": name, "mark": mirror.mark.text, "port": mirror.point.port, "remote": remote}

@@ -19,7 +19,7 @@ from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
-from tapwright.providers.ovs_changes import allowed, changes, differences, enters, losses, removals, spellings
+from tapwright.providers.ovs_changes import allowed, changes, differences, enters, losses, recut, removals, spellings
 from tapwright.providers.ovs_counts import at_port
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, source, wanted
 
@@ -52,6 +52,18 @@ def open_mirror(remote: str, do: Operation) -> None:
             with suppress(TapwrightError):
                 close_mirror(remote, do)
         raise
+
+
+def cut_mirror(remote: str, do: Operation) -> None:
+    """Have the mirror of `do`, which is there, copy another number of bytes of a frame; twice is as good as once.
+
+    Raises PrivilegeError, ProviderError: also where somebody changed it, and then it stays as it is.
+    """
+    control = unixctl.control_socket(remote)
+    before = _reconfigurations(control)
+    least = before if _cut(remote, do) else 0
+    _taken_over(remote, wanted(do), lambda: _reconfigurations(control) > least)
+    purge(remote)
 
 
 def close_mirror(remote: str, operation: Operation) -> bool:
@@ -175,9 +187,28 @@ def _write(remote: str, do: Operation, want: Wanted) -> bool:
         except Outdated:
             continue
         return True
-    raise ProviderError(
-        f"the mirrors of the switch of {source(do)} change all the time",
-        "see who does it: ovsdb-client monitor",
+    raise _restless(do)
+
+
+def _cut(remote: str, do: Operation) -> bool:
+    """One transaction, unless the mirror is cut so already; whether it was needed."""
+    as_it_was = do.changed(snaplen=do.number("was"))
+    for _ in range(_TRIES):
+        if _look(remote, do).found is Found.THERE:
+            return False
+        finding = _look(remote, as_it_was)
+        if finding.found is not Found.THERE:
+            how = finding.detail or "gone"
+            raise ProviderError(f"the mirror of {source(do)} was changed: {how}", "stop it and open it again")
+        with suppress(Outdated):
+            transact(remote, recut(do))
+            return True
+    raise _restless(do)
+
+
+def _restless(do: Operation) -> ProviderError:
+    return ProviderError(
+        f"the mirrors of the switch of {source(do)} change all the time", "see who does it: ovsdb-client monitor"
     )
 
 
