@@ -162,7 +162,7 @@ class Ovs:
     def measured(self, steps: Sequence[Step]) -> Counts:
         """At the mirrored port and of the mirror, as published last.  Raises ProviderError, PrivilegeError."""
         from tapwright.plan.counts import Counts, Ways
-        from tapwright.providers import linux_counts, ovs_filtered, ovs_mirror
+        from tapwright.providers import linux_counts, ovs_filtered, ovs_mirror, ovs_perform
 
         mirrors = [step for step in steps if step.do.verb == ovs_mirror.DO]
         vlan = max((step.do.number("entry") for step in mirrors), default=0)
@@ -170,7 +170,7 @@ class Ovs:
         if not mirrors:
             return Counts()
         first = (fed or mirrors)[0]
-        counts = self._everywhere(first.do, lambda remote: _measured(remote, first, vlan), nothing=Counts())
+        counts = self._everywhere(first.do, lambda remote: ovs_perform.measure(remote, first, vlan), nothing=Counts())
         if not fed:
             return counts
         # What was filtered tc counts, for each direction where they go apart.
@@ -215,14 +215,6 @@ class Ovs:
                 f"Open vSwitch's database at {told or ovsdb.DEFAULT_REMOTE} is not there", "is ovsdb-server running?"
             )
         return nothing
-
-
-def _measured(remote: str, step: Step, vlan: int) -> Counts:
-    from tapwright.adapters.ovsdb_transact import select
-    from tapwright.providers import ovs_counts, ovs_perform
-
-    settings = select(remote, ("Open_vSwitch", ())).settings
-    return replace(ovs_perform.measure(remote, step, vlan), lag=ovs_counts.lag_of(settings))
 
 
 def _gone_for_good(remote: str) -> bool:

@@ -20,7 +20,7 @@ from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
 from tapwright.plan.counts import Counts, Ways
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers.ovs_changes import allowed, changes, differences, enters, losses, recut, removals, spellings
-from tapwright.providers.ovs_counts import at_port
+from tapwright.providers.ovs_counts import at_port, lag_of
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, source, wanted
 
 PATIENCE = 5.0
@@ -132,7 +132,8 @@ def measure(remote: str, step: Step, vlan: int = 0) -> Counts:
 
     `vlan` is where the copies go, where the step itself does not say.
 
-    That is every 5 s, of the port as it is then and of the mirror as its cached flows were looked through last.
+    That is every 5 s or as configured, of the port as it is then and of the mirror as its cached flows were looked
+    through last.  Nothing at all where the database at `remote` has neither.
     """
     names = spellings(step.do.text("port"))
     ports = select(remote, *(("Port", [["name", "==", name]]) for name in names)).ports[:1]
@@ -141,10 +142,13 @@ def measure(remote: str, step: Step, vlan: int = 0) -> Counts:
         remote,
         ("Mirror", [carries(identity(step.do))]),
         *(("Interface", [["_uuid", "==", uuid(member)]]) for member in members),
+        ("Open_vSwitch", ()),
     )
+    if not ports and not tables.mirrors:
+        return Counts()
     # What is published of a port and of a mirror is published at once: nothing yet is nothing counted.
     copies = next((row.statistics.get("tx_packets", 0) for row in tables.mirrors), None)
-    counts, want = at_port(tables.interfaces), wanted(step.do)
+    counts, want = at_port(tables.interfaces, lag_of(tables.settings)), wanted(step.do)
     # A port without a tag may carry the VLAN of the copies, too, and counts them as what comes to the VM.
     vlan = want.vlan or vlan
     if vlan and any(port.carries(vlan) for port in ports):
