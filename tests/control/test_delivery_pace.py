@@ -92,3 +92,17 @@ def test_what_is_quick_is_read_as_often_as_it_is_asked_for() -> None:
 def test_looking_takes_a_tenth_of_the_time_at_most() -> None:
     for seconds in (0.5, 2.0, 5.0):
         assert looks(seconds) * seconds <= 0.1 * (100 + 20 * seconds)
+
+
+def test_what_was_known_before_a_step_is_not_said_after_it() -> None:
+    """Also while it is too soon for another look."""
+    slow = Slow(0.5)
+    opened = Opened(mirror(), ())
+    deliveries = Deliveries.of(slow, [opened], clock=slow.clock)
+    deliveries.look()
+    (before,) = deliveries.look()
+    assert before.verdict.reason == "nothing to compare yet"
+    deliveries.reduced(lambda _: (), 96, 1)
+    (after,) = deliveries.look()
+    assert slow.looks == 1
+    assert after.verdict.reason == "not looked at yet"

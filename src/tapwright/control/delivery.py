@@ -113,7 +113,7 @@ class Deliveries:
         for watched in self._watched:
             watched.steps = steps_of(watched.opened)
             watched.asked = replace(watched.asked, filtered=one_in > 1 or _filtered(watched.opened), cut=most)
-            watched.readings = ()
+            watched.readings, watched.verdict = (), _UNSEEN
 
     def news(self, names: Mapping[Opened, str]) -> News:
         """As of the last look, of the mirrors with these names, for whoever lists the session."""
