@@ -6,6 +6,7 @@ mod engine;
 #[cfg(target_os = "linux")]
 mod netlink;
 mod offline;
+mod unwrap;
 
 use pyo3::prelude::*;
 

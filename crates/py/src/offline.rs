@@ -14,7 +14,6 @@ use pyo3::exceptions::{
 };
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use tapwright_core::decap::Options;
 use tapwright_core::offline::{
     About, Amount, By, DecapJob, DecapReport, FilterJob, FilterReport, InfoJob, InfoReport,
     InputReport, InterfaceInfo, Moment, OfflineError, Programs, Progress, RawIp, SliceJob,
@@ -22,6 +21,8 @@ use tapwright_core::offline::{
 };
 use tapwright_core::read::{ReadError, Section};
 use tapwright_core::write::{Creation, WriteError};
+
+use crate::unwrap::UnwrapRequest;
 
 #[derive(FromPyObject)]
 struct Request {
@@ -31,14 +32,6 @@ struct Request {
     owner: Option<(u32, u32)>,
     application: String,
     comment: String,
-}
-
-#[derive(FromPyObject)]
-struct UnwrapRequest {
-    depth: usize,
-    vxlan: Vec<u16>,
-    vxlan_gpe: Vec<u16>,
-    geneve: Vec<u16>,
 }
 
 impl Request {
@@ -53,23 +46,6 @@ impl Request {
         About {
             application: self.application.clone(),
             comment: self.comment.clone(),
-        }
-    }
-}
-
-impl From<UnwrapRequest> for Options {
-    fn from(request: UnwrapRequest) -> Self {
-        let UnwrapRequest {
-            depth,
-            vxlan,
-            vxlan_gpe,
-            geneve,
-        } = request;
-        Self {
-            depth,
-            vxlan,
-            vxlan_gpe,
-            geneve,
         }
     }
 }

@@ -15,6 +15,8 @@ use tapwright_core::ring::{duplicate, Instruction};
 use tapwright_core::sink::Rotation;
 use tapwright_core::source::{Role, Spec};
 
+use crate::unwrap::UnwrapRequest;
+
 #[derive(FromPyObject)]
 pub(super) struct SourceRequest {
     name: String,
@@ -32,25 +34,6 @@ pub(super) struct SourceRequest {
     unwrap: Option<UnwrapRequest>,
     role: String,
     gaps: bool,
-}
-
-#[derive(FromPyObject)]
-struct UnwrapRequest {
-    depth: usize,
-    vxlan: Vec<u16>,
-    vxlan_gpe: Vec<u16>,
-    geneve: Vec<u16>,
-}
-
-impl From<UnwrapRequest> for Options {
-    fn from(request: UnwrapRequest) -> Self {
-        Self {
-            depth: request.depth,
-            vxlan: request.vxlan,
-            vxlan_gpe: request.vxlan_gpe,
-            geneve: request.geneve,
-        }
-    }
 }
 
 #[derive(FromPyObject)]
