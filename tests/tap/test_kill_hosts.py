@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from support.traces import difference, tc
-from tap.hosts import Host, filtering_open_vswitch, linux, open_vswitch
+from tap.hosts import Host
+from tap.hosts_linux import linux
+from tap.hosts_openvswitch import filtering_open_vswitch, open_vswitch
 from tap.victims import Victim, killed_after, killed_at, points_of
 from tapwright.tap.arm import arm, disarm
 from tapwright.tap.journal import Journal

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support.openvswitch import OpenVSwitch
-from tap.hosts import switch_host
+from tap.hosts_openvswitch import switch_host
 from tap.victims import Victim, points_of
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1800)]
