@@ -1,30 +1,23 @@
 """Filtered mirrors on a real Open vSwitch: each target gets what the filter matches at the VM's own port, no more."""
 
-import re
-import shlex
 import struct
-import subprocess
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Iterator
 
 import pytest
 
+from support.filtered import GRE, RSPAN, TEXTS, Changers, compiled, look, opened, steps_of
 from support.frames import whole_frames
-from support.mirrored import COLLECTOR, COLLECTOR6, MARK, World, points_of, world
+from support.mirrored import COLLECTOR, COLLECTOR6, World, world
 from support.packets import send
 from support.tapes import MARKERS, Joined, Speaker, Unwrap, behind, recorded, tapes, untagged
 from support.tapes import tagged as tagged_with
-from support.traces import difference, traces
-from tapwright.adapters import livepcap
+from support.traces import difference
 from tapwright.errors import ProviderError
 from tapwright.filter import compile_filter
 from tapwright.plan.mirrors import Direction, Place
-from tapwright.plan.steps import Found, Operation, Step
-from tapwright.providers.base import Tapper
+from tapwright.plan.steps import Found
 from tapwright.providers.linux import Linux
-from tapwright.providers.ovs import Ovs
 
 pytestmark = pytest.mark.root
 
@@ -35,59 +28,6 @@ SENT, GOT = whole_frames(71, 250), whole_frames(72, 250)
 def quiet() -> Iterator[World]:
     with world(talking=False) as quiet:
         yield quiet
-
-
-def look(world: World) -> str:
-    return world.switch.dump() + traces(world.switch.netns)
-
-
-class Changers:
-    """Whoever performs a step: the switch's provider, or the kernel's."""
-
-    def __init__(self, ovs: Ovs) -> None:
-        self._all: dict[str, Tapper] = {"ovs": ovs, "linux": Linux()}
-
-    def perform(self, operation: Operation) -> None:
-        self._all[operation.provider].perform(operation)
-
-    def found(self, step: Step) -> Found:
-        return self._all[step.do.provider].found(step).found
-
-    def copied(self, step: Step) -> int | None:
-        return self._all[step.do.provider].copied(step)
-
-
-def steps_of(world: World, target: str, place: Place | None = None, **more: object) -> tuple[Changers, Sequence[Step]]:
-    provider = world.provider
-    points_of(provider)
-    return Changers(provider), provider.steps(world.mirror(target, place, **more))
-
-
-@contextmanager
-def opened(world: World, target: str, place: Place | None = None, **more: object) -> Iterator[Sequence[Step]]:
-    """Each step done twice and found, undone twice and gone; and the world is as before."""
-    before = look(world)
-    changers, steps = steps_of(world, target, place, **more)
-    try:
-        for step in steps:
-            assert changers.found(step) is Found.ABSENT
-            changers.perform(step.do)
-            changers.perform(step.do)
-            assert changers.found(step) is Found.THERE
-        yield steps
-        assert {changers.found(step) for step in steps} == {Found.THERE}
-    finally:
-        for step in reversed(steps):
-            changers.perform(step.undo)
-            changers.perform(step.undo)
-    assert {changers.found(step) for step in steps} == {Found.ABSENT}
-    changed = difference(before, look(world))
-    assert not changed, changed
-
-
-def compiled(text: str) -> bytes:
-    """The program of a filter that lets markers through."""
-    return compile_filter(f"{MARKERS} or ({text})", live=livepcap.live, outgoing_is_to_vm=True).program.code
 
 
 def judge(text: str, *, outside: bool) -> str:
@@ -128,7 +68,6 @@ TARGETS = {
 }
 ON_THE_SWITCH = ("nic:trunk0", "vm:vm3/eth0")
 """Ports that go on with traffic of their own, what is flooded too."""
-TEXTS = {"plain": "tcp or arp", "directions": "(inbound and tcp) or (outbound and udp)"}
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -141,9 +80,6 @@ def test_what_a_filter_matches_at_the_port_and_nothing_else(quiet: World, target
         copied &= at_port
     assert copied == at_port
     assert 0 < copied.total() < everything.total()
-
-
-GRE = f"gre://{COLLECTOR}?key=3"
 
 
 @pytest.mark.parametrize("direction", [Direction.IN, Direction.OUT])
@@ -223,9 +159,6 @@ def test_what_is_filtered_does_not_fit_everywhere(quiet: World) -> None:
     assert "vxlan://" in refused.value.hint
 
 
-RSPAN = "rspan:999"
-
-
 @pytest.mark.parametrize("snaplen", [0, 64])
 @pytest.mark.parametrize("text", TEXTS)
 def test_what_a_filter_matches_in_a_vlan_of_copies(tagged: World, text: str, snaplen: int) -> None:
@@ -262,57 +195,6 @@ def shortened(frames: Counter[bytes], snaplen: int) -> Counter[bytes]:
     for frame, count in frames.items():
         cut[frame[: snaplen or None]] += count
     return cut
-
-
-def test_learning_is_switched_off_as_long_as_anybody_needs_it(quiet: World) -> None:
-    """Two sessions share the VLAN: the last one that ends gives it back, whichever that is."""
-    before = look(quiet)
-    for first_ends in (True, False):
-        changers, one = steps_of(quiet, RSPAN, program=compiled("ip"))
-        provider = quiet.provider
-        points_of(provider)
-        asked = replace(quiet.mirror(RSPAN, program=compiled("ip")), mark=replace(MARK, session="99999999"))
-        other = provider.steps(asked)
-        for step in (*one, *other):
-            changers.perform(step.do)
-        assert flooded(quiet) == "[999]"
-        ends = (one, other) if first_ends else (other, one)
-        for step in reversed(ends[0]):
-            changers.perform(step.undo)
-        assert flooded(quiet) == "[999]"
-        assert {changers.found(step) for step in ends[1]} == {Found.THERE}
-        for step in reversed(ends[1]):
-            changers.perform(step.undo)
-        changed = difference(before, look(quiet))
-        assert not changed, changed
-
-
-def test_a_switch_that_somebody_has_learn_again_is_told(quiet: World) -> None:
-    before = look(quiet)
-    changers, steps = steps_of(quiet, RSPAN, program=compiled("ip"))
-    try:
-        for step in steps:
-            changers.perform(step.do)
-        assert not quiet.provider.found(steps[0]).detail
-        quiet.switch.vsctl("--no-wait", "clear", "bridge", "br0", "flood_vlans")
-        assert "br0 learns addresses of VLAN 999 again" in quiet.provider.found(steps[0]).detail
-    finally:
-        for step in reversed(steps):
-            changers.perform(step.undo)
-    changed = difference(before, look(quiet))
-    assert not changed, changed
-
-
-def test_where_the_switch_did_not_learn_before_it_does_not_afterwards(quiet: World) -> None:
-    quiet.switch.vsctl("set", "bridge", "br0", "flood_vlans=5,999")
-    with opened(quiet, RSPAN, program=compiled("ip")):
-        assert flooded(quiet) == "[5, 999]"
-    assert flooded(quiet) == "[5, 999]"
-    quiet.switch.vsctl("clear", "bridge", "br0", "flood_vlans")
-
-
-def flooded(world: World) -> str:
-    return world.switch.vsctl("get", "bridge", "br0", "flood_vlans").strip()
 
 
 @pytest.mark.parametrize("text", ["", "tcp"])
@@ -360,78 +242,6 @@ def test_copies_are_counted_for_each_direction(quiet: World) -> None:
             markers = sum(counts.values()) - copied.total()
         assert counts.keys() == {"in", "out"}
         assert 0 < markers < sum(counts.values())
-
-
-# Killed
-
-
-HARD = {"program": compiled(TEXTS["directions"]), "snaplen": 80}
-
-
-@pytest.mark.parametrize("by_mark", [False, True], ids=["journal", "mark"])
-@pytest.mark.parametrize("done", range(8))
-@pytest.mark.parametrize("target", [GRE, RSPAN])
-def test_killed_between_any_two_steps(quiet: World, target: str, done: int, by_mark: bool) -> None:
-    """The longest ways: two directions, filtered, cut and wrapped.  All is undone, with the journal or without."""
-    before = look(quiet)
-    changers, steps = steps_of(quiet, target, **HARD)
-    assert len(steps) == 7
-    for step in steps[:done]:
-        changers.perform(step.do)
-    if by_mark:
-        kernel = Linux([quiet.switch.netns])
-        left = [*quiet.provider.leftovers(), *(each for each in kernel.leftovers() if each.mark == MARK)]
-        for each in left:
-            assert each.mark == MARK
-            assert each.undo
-            changers.perform(each.undo)
-    else:
-        for step in reversed(steps):
-            changers.perform(step.undo)
-    assert not quiet.provider.leftovers()
-    changed = difference(before, look(quiet))
-    assert not changed, changed
-
-
-@pytest.mark.parametrize("target", [GRE, RSPAN])
-def test_the_commands_that_are_told_remove_it(quiet: World, target: str) -> None:
-    before = look(quiet)
-    changers, steps = steps_of(quiet, target, program=compiled("ip"))
-    for step in steps:
-        changers.perform(step.do)
-    for each in quiet.provider.leftovers():
-        subprocess.run(shlex.split(each.command), check=True, timeout=20, capture_output=True)
-    assert not quiet.provider.leftovers()
-    # Commands of a person's count configurations, ours do not.
-    changed = difference(*(re.sub("(cur|next)_cfg .*", "", text) for text in (before, look(quiet))))
-    assert not changed, changed
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ("del-br {relay}", "absent"),
-        ("clear bridge {relay} mirrors", "the mirror's row is gone; bridge {relay} has no mirror"),
-        ("del-port {relay} {name}", "its output port is gone; port {name} is gone"),
-        ("set interface {name} options:key=99", "key of {name} is '99'"),
-    ],
-)
-def test_a_relay_that_somebody_changed_is_told(quiet: World, change: str, told: str) -> None:
-    before = look(quiet)
-    changers, steps = steps_of(quiet, GRE, program=compiled("ip"))
-    relay = steps[0]
-    names = {"name": relay.do.text("name"), "relay": relay.do.text("relay")}
-    try:
-        for step in steps:
-            changers.perform(step.do)
-        quiet.switch.vsctl("--no-wait", *change.format(**names).split())
-        finding = quiet.provider.found(relay)
-        assert (finding.detail or str(finding.found)) == told.format(**names)
-    finally:
-        for step in reversed(steps):
-            changers.perform(step.undo)
-    changed = difference(before, look(quiet))
-    assert not changed, changed
 
 
 @pytest.mark.parametrize("target", ["nic:snf0", f"vxlan://{COLLECTOR}?vni=7"])
