@@ -469,7 +469,21 @@ def test_the_commands_that_are_told_remove_them(quiet: World, target: str) -> No
 
 
 def run(command: str) -> None:
-    subprocess.run(command.split(), check=True, timeout=20)
+    """As a person does who takes it over as it is."""
+    subprocess.run(["sh", "-c", command], check=True, timeout=20)
+
+
+def test_a_device_called_like_a_command_is_none(quiet: World) -> None:
+    """A tenant calls its own devices as it likes, and may give them our mark, or hooks."""
+    for name, peer in (("a;false", "a1"), ("b;false", "b1")):
+        veth(quiet.host, name, peer)
+    ip("link", "set", "dev", "a;false", "alias", MARK.text, netns=quiet.host)
+    tc("qdisc", "add", "dev", "b;false", "clsact", netns=quiet.host)
+    left = quiet.provider.leftovers()
+    assert {each.what.split()[2 if "filters" in each.what else 1] for each in left} == {"a;false", "b;false"}
+    for each in left:
+        run(each.command)
+    assert "a;false" not in ip("link", "show", netns=quiet.host)
 
 
 def test_a_strangers_mirror_that_leads_nowhere_is_told_and_stays(quiet: World) -> None:
@@ -483,6 +497,21 @@ def test_a_strangers_mirror_that_leads_nowhere_is_told_and_stays(quiet: World) -
     (left,) = quiet.provider.leftovers()
     assert (left.mark, left.undo) == (None, None)
     assert left.what == f"mirror of vnet1 in {quiet.host}, egress, to a device that is gone"
+    run(left.command)
+    assert not quiet.provider.leftovers()
+    assert "vnet3" in tc("filter", "show", "dev", "vnet1", "ingress", netns=quiet.host)
+
+
+def test_the_command_for_one_in_a_chain_spares_its_double_in_another(quiet: World) -> None:
+    """They have the same priority, number and protocol, which has no name."""
+    veth(quiet.host, "dead0", "dead1")
+    tc("qdisc", "add", "dev", "vnet1", "clsact", netns=quiet.host)
+    what = ["protocol", "0x88b5", "pref", "4", "handle", "7", "bpf", "bytecode", "1,6 0 0 1", "action", "mirred"]
+    for chain, device in (("0", "vnet3"), ("5", "dead0")):
+        on = ["dev", "vnet1", "ingress", "chain", chain]
+        tc("filter", "add", *on, *what, "egress", "mirror", "dev", device, netns=quiet.host)
+    ip("link", "del", "dead0", netns=quiet.host)
+    (left,) = quiet.provider.leftovers()
     run(left.command)
     assert not quiet.provider.leftovers()
     assert "vnet3" in tc("filter", "show", "dev", "vnet1", "ingress", netns=quiet.host)

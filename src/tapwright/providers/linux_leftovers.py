@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tapwright.adapters import namespaces, tc
@@ -50,7 +51,7 @@ def _leftovers(netns: Netns) -> Iterator[Leftover]:
 
 def _unread(netns: Netns, device: str, hook: str, error: ProviderError) -> Leftover:
     what = f"filters of {device}{_inside(netns)}, {hook}, which cannot be read: {error.message}"
-    return Leftover("linux", what, None, None, f"{_way(netns)}tc filter show dev {device} {hook}")
+    return Leftover("linux", what, None, None, _command(netns, "tc", "filter", "show", "dev", device, hook))
 
 
 def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[Filter]) -> Iterator[Leftover]:
@@ -59,14 +60,23 @@ def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[Filter
         nowhere = any(action.kind == "mirred" and action.to_dev == "*" for action in each.actions)
         if mark is None and not nowhere:
             continue
-        which = f" handle {each.name} {each.kind}" if _TC_HANDLE.fullmatch(each.name) else ""
         yield Leftover(
             "linux",
             f"mirror of {link.ifname}{_inside(netns)}, {hook}, to {_goals(each)}",
             mark,
             _without(netns, link, hook, each, mark) if mark else None,
-            f"{_way(netns)}tc filter del dev {link.ifname} {hook} protocol {each.protocol} pref {each.pref}{which}",
+            _command(netns, "tc", "filter", "del", "dev", link.ifname, hook, *_which(each)),
         )
+
+
+def _which(each: Filter) -> Iterator[str]:
+    """What tells one filter of a hook from all others."""
+    if each.chain:
+        yield from ("chain", str(each.chain))
+    # tc shows a number that it has no name for in brackets, and does not take it so.
+    yield from ("protocol", each.protocol.strip("[]"), "pref", str(each.pref))
+    if _TC_HANDLE.fullmatch(each.name):
+        yield from ("handle", each.name, each.kind)
 
 
 def _without(netns: Netns, link: tc.Link, hook: str, each: Filter, mark: Mark) -> Operation:
@@ -96,12 +106,14 @@ def _left_device(netns: Netns, link: tc.Link) -> Iterator[Leftover]:
         "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session
     )
     what = f"device {link.ifname}{_inside(netns)}"
-    yield Leftover("linux", what, mark, undo, f"{_way(netns)}ip link del dev {link.ifname}")
+    yield Leftover("linux", what, mark, undo, _command(netns, "ip", "link", "del", "dev", link.ifname))
 
 
 def _inside(netns: Netns) -> str:
     return f" in {netns.name or netns.path}" if netns.path else ""
 
 
-def _way(netns: Netns) -> str:
-    return f"nsenter --net={netns.path} " if netns.path else ""
+def _command(netns: Netns, *words: str) -> str:
+    """What a person would type; a device is called whatever a tenant likes, also what a shell takes for a command."""
+    enter = ["nsenter", f"--net={netns.path}"] if netns.path else []
+    return shlex.join([*enter, *words])
