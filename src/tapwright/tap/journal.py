@@ -188,7 +188,9 @@ class Journal:
                     _sessions(db)
                 return version == 0 or _healthy(db)
         except (sqlite3.DatabaseError, msgspec.DecodeError, ValueError) as error:
-            if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode not in _DAMAGE:
+            # Without a code: text in it is none, which Python finds out and not SQLite.
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+            if isinstance(error, sqlite3.OperationalError) and code not in _DAMAGE:
                 raise self._unusable(error) from None
             return False
 
