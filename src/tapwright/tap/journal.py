@@ -214,7 +214,7 @@ class Journal:
     def _make(self) -> None:
         places.make(self.folder)
         try:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            self._create()
         except OSError as error:
             raise CaptureError(f"cannot create {self.path}: {error.strerror}", _HINT) from None
         with self._writing() as db:
@@ -222,6 +222,16 @@ class Journal:
                 db.execute(statement)
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
                 db.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _create(self) -> None:
+        """Make an empty file where there is none, and do not open one that is there.
+
+        Whoever closes a file drops all locks that its process has on it (fcntl(2)): those of a transaction of
+        another thread, too.
+        """
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        places.check(self.path)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
