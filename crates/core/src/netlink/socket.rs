@@ -2,11 +2,13 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use netlink_packet_core::{NetlinkBuffer, NlaBuffer, NlasIterator};
-use rustix::io::retry_on_intr;
+use rustix::io::{retry_on_intr, Errno};
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::sockopt::{set_socket_timeout, Timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketFlags, SocketType};
 use rustix::thread::{move_into_link_name_space, LinkNameSpaceType};
 
 use crate::ring::enable;
@@ -27,6 +29,8 @@ const FLAG_INTERRUPTED: u16 = 0x10;
 const BUFFER: usize = 64 * 1024;
 /// A dump that changed while it was read is read again, but not for ever.
 const TRIES: usize = 4;
+/// What the kernel has not answered by then it does not answer at all.
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A request: message type, fixed header and attributes already encoded.
 pub(super) struct Request<'a> {
@@ -48,6 +52,7 @@ impl Request<'_> {
 /// An rtnetlink socket, bound to the network namespace of the thread that made it.
 pub(super) struct RouteSocket {
     fd: OwnedFd,
+    deadline: Duration,
     buffer: Vec<u8>,
     sequence: u32,
     said: String,
@@ -55,6 +60,11 @@ pub(super) struct RouteSocket {
 
 impl RouteSocket {
     pub fn open() -> io::Result<Self> {
+        Self::waiting(DEADLINE)
+    }
+
+    /// One that waits so long for each datagram of an answer.
+    fn waiting(deadline: Duration) -> io::Result<Self> {
         let fd = rustix::net::socket_with(
             AddressFamily::NETLINK,
             SocketType::RAW,
@@ -64,8 +74,10 @@ impl RouteSocket {
         for option in [libc::NETLINK_CAP_ACK, libc::NETLINK_EXT_ACK] {
             enable(&fd, libc::SOL_NETLINK, option)?;
         }
+        set_socket_timeout(&fd, Timeout::Recv, Some(deadline))?;
         Ok(Self {
             fd,
+            deadline,
             buffer: vec![0; BUFFER],
             sequence: 0,
             said: String::new(),
@@ -100,9 +112,7 @@ impl RouteSocket {
         self.send(request)?;
         let (mut found, mut complete) = (Vec::new(), true);
         loop {
-            let (_, length) = retry_on_intr(|| {
-                rustix::net::recv(&self.fd, &mut self.buffer[..], RecvFlags::TRUNC)
-            })?;
+            let length = self.receive()?;
             let mut rest = self
                 .buffer
                 .get(..length)
@@ -129,6 +139,28 @@ impl RouteSocket {
         }
     }
 
+    /// Wait for the kernel's next datagram; its length.
+    ///
+    /// Whoever administers a namespace may write to our sockets in it, which answers nothing.
+    fn receive(&mut self) -> io::Result<usize> {
+        let began = Instant::now();
+        loop {
+            let received = retry_on_intr(|| {
+                rustix::net::recvfrom(&self.fd, &mut self.buffer[..], RecvFlags::TRUNC)
+            });
+            let (_, length, from) = match received {
+                Err(Errno::AGAIN) => return Err(silence(self.deadline)),
+                received => received?,
+            };
+            if is_kernel(from) {
+                return Ok(length);
+            }
+            if began.elapsed() >= self.deadline {
+                return Err(silence(self.deadline));
+            }
+        }
+    }
+
     fn send(&mut self, request: &Request<'_>) -> io::Result<()> {
         self.sequence = self.sequence.wrapping_add(1);
         // A question ends with its answer.
@@ -145,6 +177,17 @@ impl RouteSocket {
         rustix::net::sendto(&self.fd, &message, SendFlags::empty(), &kernel)?;
         Ok(())
     }
+}
+
+fn is_kernel(from: Option<SocketAddrAny>) -> bool {
+    from.and_then(|address| SocketAddrNetlink::try_from(address).ok())
+        .is_some_and(|address| address.pid() == 0)
+}
+
+fn silence(deadline: Duration) -> io::Error {
+    let seconds = deadline.as_secs_f64();
+    let words = format!("the kernel gave no answer within {seconds} s");
+    io::Error::new(io::ErrorKind::TimedOut, words)
 }
 
 /// The kernel's error message: 0 acknowledges, everything else is a negative errno.
@@ -240,6 +283,34 @@ pub(super) fn text(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn is_late(received: io::Result<usize>) {
+        let error = received.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(error.to_string(), "the kernel gave no answer within 0.02 s");
+    }
+
+    #[test]
+    fn a_kernel_that_says_nothing_is_not_waited_for_without_end() {
+        is_late(RouteSocket::waiting(SOON).unwrap().receive());
+        let usual = RouteSocket::open().unwrap();
+        let deadline = rustix::net::sockopt::socket_timeout(&usual.fd, Timeout::Recv);
+        assert_eq!(deadline, Ok(Some(DEADLINE)));
+    }
+
+    #[test]
+    fn what_somebody_else_says_is_no_answer() {
+        let (mut socket, stranger) = (RouteSocket::waiting(SOON).unwrap(), RouteSocket::open());
+        rustix::net::bind(&socket.fd, &SocketAddrNetlink::new(0, 0)).unwrap();
+        let ours = rustix::net::getsockname(&socket.fd).unwrap();
+        let ours = SocketAddrNetlink::try_from(ours).unwrap();
+        let said = rustix::net::sendto(&stranger.unwrap().fd, &[0; 16], SendFlags::empty(), &ours);
+        // Who may not administer the namespace may not even say it.
+        assert!(matches!(said, Ok(16) | Err(Errno::PERM)), "{said:?}");
+        is_late(socket.receive());
+    }
 
     #[test]
     fn attributes_survive_every_cut() {
