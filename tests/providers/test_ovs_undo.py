@@ -239,6 +239,14 @@ def test_one_of_our_mirrors_is_undone_and_the_other_stays(lively: World) -> None
         provider.perform(second.undo)
 
 
+def test_what_has_no_mark_undoes_nothing(lively: World) -> None:
+    """As in a journal whose words are other ones."""
+    provider, before = lively.provider, lively.dump()
+    with pytest.raises(ProviderError, match="'unmirror' has no mark"):
+        provider.perform(Operation.of("ovs", "unmirror", remote=lively.switch.remote))
+    assert lively.dump() == before
+
+
 def test_our_leftovers_are_found_without_a_journal_and_undone(lively: World) -> None:
     before = lively.dump()
     with opened(lively), opened(lively, f"gre://{COLLECTOR}?key=5"):

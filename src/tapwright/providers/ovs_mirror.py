@@ -251,7 +251,12 @@ def source(do: Operation) -> str:
 
 
 def identity(operation: Operation) -> Mapping[str, str]:
-    """The external ids of the rows that belong to `operation`."""
+    """The external ids of the rows that belong to `operation`.
+
+    Raises ProviderError where it has no mark: without one they would be those of every row.
+    """
+    if not operation.text("mark"):
+        raise ProviderError(f"{operation.verb!r} has no mark, by which alone what is ours is known")
     ids = {MARK: operation.text("mark"), STEP: operation.text("name")}
     return {key: value for key, value in ids.items() if value}
 
