@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -515,6 +516,22 @@ def test_the_command_for_one_in_a_chain_spares_its_double_in_another(quiet: Worl
     run(left.command)
     assert not quiet.provider.leftovers()
     assert "vnet3" in tc("filter", "show", "dev", "vnet1", "ingress", netns=quiet.host)
+
+
+def test_a_namespace_that_cannot_be_read_hides_no_other(quiet: World) -> None:
+    provider, steps = quiet.steps("nic:snf0", quiet.place("snf0"))
+    do(provider, steps)
+    odd = Path(f"/run/netns/{quiet.host}-odd")
+    odd.touch()
+    subprocess.run(["mount", "--bind", "/proc/self/ns/uts", str(odd)], check=True, timeout=20)
+    try:
+        left = Linux((odd.name, *quiet.namespaces)).leftovers()
+    finally:
+        subprocess.run(["umount", str(odd)], check=True, timeout=20)
+        odd.unlink()
+    assert [each.mark for each in left] == [MARK, MARK, None]
+    assert left[-1].what == f"devices in {odd.name}, which cannot be read: listing devices: Invalid argument"
+    undo(provider, steps)
 
 
 def test_a_filter_with_our_cookie_but_without_our_mark_is_a_strangers(quiet: World) -> None:

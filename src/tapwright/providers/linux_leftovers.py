@@ -19,13 +19,16 @@ _TC_HANDLE = re.compile(r"[0-9a-fx:]{1,32}")
 def leftovers(globs: Sequence[str]) -> Iterator[Leftover]:
     """Ours in every namespace that may be looked into, and strangers' mirrors that lead nowhere.
 
-    Raises ProviderError, PrivilegeError.
+    One that does not answer, as a tenant can have its own do, hides no other.  Raises PrivilegeError.
     """
     for netns in namespaces.census(globs).namespaces:
         try:
             yield from _leftovers(netns)
         except tc.Gone:
             continue
+        except ProviderError as error:
+            what = f"devices{_inside(netns)}, which cannot be read: {error.message}"
+            yield Leftover("linux", what, None, None, _command(netns, "ip", "link", "show"))
 
 
 def _leftovers(netns: Netns) -> Iterator[Leftover]:
