@@ -1,15 +1,19 @@
 """Network namespaces, the ways into them and who lives there."""
 
+import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.netns import inode, ip, namespace
-from tapwright.adapters.namespaces import NAMED, Process, arguments, capabilities, census
+from tapwright.adapters import namespaces
+from tapwright.adapters.namespaces import NAMED, Process, alone, arguments, capabilities, census
+from tapwright.errors import ProviderError
 from tapwright.model import Netns
 
 pytestmark = pytest.mark.root
@@ -91,6 +95,18 @@ def test_processes_with_their_arguments() -> None:
     assert arguments(process.pid) == ()
 
 
+def test_a_command_line_without_end_is_cut() -> None:
+    with subprocess.Popen(["sleep", "1000", *["x" * 100_000] * 4]) as process:
+        try:
+            found: tuple[str, ...] = ()
+            while len(found) < 3:  # the kernel shows the arguments a moment after exec
+                found = arguments(process.pid)
+            assert found[:3] == ("sleep", "1000", "x" * 100_000)
+            assert 200_000 < len("".join(found)) <= 256 << 10
+        finally:
+            process.kill()
+
+
 def test_a_program_is_called_by_its_last_name() -> None:
     assert Process(1, 1, ("/usr/bin/qemu-system-x86_64", "-S")).program == "qemu-system-x86_64"
 
@@ -109,3 +125,32 @@ def test_capabilities_in_effect() -> None:
     held = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
     assert {"CAP_NET_RAW", "CAP_NET_ADMIN"} <= set(held)
     assert "CAP_SYS_ADMIN" not in held
+
+
+def _known(name: str) -> Netns:
+    return Netns(inode(name), f"{NAMED}/{name}", name)
+
+
+@pytest.mark.parametrize("locks", [namespaces.LOCKS, "/proc/none/lock"])
+def test_one_at_a_time_changes_a_namespace(netns: str, locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespaces, "LOCKS", locks)
+    with namespace() as other, alone(_known(netns)):
+        with alone(_known(other), patience=0):
+            pass
+        with pytest.raises(ProviderError, match="another tapwright"), alone(_known(netns), patience=0.05):
+            pass
+    with alone(_known(netns), patience=0):
+        pass
+
+
+def test_who_lives_in_a_namespace_keeps_nobody_from_changing_it(netns: str) -> None:
+    with ExitStack() as stack:
+        theirs = stack.enter_context(Path(NAMED, netns).open("rb"))
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        stack.enter_context(alone(_known(netns), patience=0))
+    assert Path(namespaces.LOCKS).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_namespace_that_is_gone_cannot_be_changed(netns: str) -> None:
+    with pytest.raises(ProviderError, match=r"No such file"), alone(Netns(7, f"{NAMED}/{netns}-none", "none")):
+        pass

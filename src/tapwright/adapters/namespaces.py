@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import fcntl
 import os
+import struct
 import threading
 import time
 from collections import defaultdict
@@ -21,8 +22,12 @@ T = TypeVar("T")
 
 NAMED = "/run/netns"
 """Where ``ip netns`` keeps the namespaces that have a name."""
+LOCKS = "/run/tapwright.lock"
+"""Of the namespaces that are being changed; empty, and kept as other programs keep theirs there."""
 
 _NEWNET = 0x40000000
+_LONGEST = 256 << 10
+"""Bytes of a command line: whoever lives in a container can have many processes with megabytes of it."""
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -116,9 +121,8 @@ def census(globs: Sequence[str] = ()) -> Census:
 
 @contextmanager
 def alone(netns: Netns, patience: float = 20.0) -> Iterator[None]:
-    """Keep other tapwrights from changing a namespace meanwhile.
+    """Keep other tapwrights from changing a namespace meanwhile; it ends with its holder.
 
-    The lock is on the namespace itself: there is no file to be left behind, and it ends with its holder.
     Raises ProviderError when the namespace is gone, and after `patience` seconds; PrivilegeError.
     """
     try:
@@ -129,20 +133,42 @@ def alone(netns: Netns, patience: float = 20.0) -> Iterator[None]:
     except OSError as error:
         raise ProviderError(f"network namespace {netns.name or netns.path}: {error.strerror}") from None
     try:
-        deadline = time.monotonic() + patience
-        while not _locked(handle):
-            if time.monotonic() > deadline:
-                where = netns.name or netns.path or "this network namespace"
-                raise ProviderError(f"another tapwright has been changing {where} for {patience:g} s", "does it hang?")
-            time.sleep(0.01)
-        yield
+        with _lock(handle) as taken:
+            deadline = time.monotonic() + patience
+            while not taken():
+                if time.monotonic() > deadline:
+                    where = netns.name or netns.path or "this network namespace"
+                    said = f"another tapwright has been changing {where} for {patience:g} s"
+                    raise ProviderError(said, "does it hang?")
+                time.sleep(0.01)
+            yield
     finally:
         os.close(handle)
 
 
-def _locked(handle: int) -> bool:
+@contextmanager
+def _lock(handle: int) -> Iterator[Callable[[], bool]]:
+    """What takes the lock of the namespace that is open as `handle`, or says that another has it.
+
+    Whoever lives in a namespace can open it, and keep a lock on it for ever. So it is the byte of its number in a file
+    that only root opens; where no such file can be, as in a container of an ordinary user's, the namespace itself.
+    """
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = os.open(LOCKS, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        yield lambda: _taken(fcntl.flock, handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    # struct flock, as 64-bit Linux has it: type, whence, start, length, pid
+    byte = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, os.fstat(handle).st_ino, 1, 0)
+    try:
+        yield lambda: _taken(fcntl.fcntl, file, fcntl.F_OFD_SETLK, byte)
+    finally:
+        os.close(file)
+
+
+def _taken(take: Callable[..., object], *arguments: object) -> bool:
+    try:
+        take(*arguments)
     except BlockingIOError:
         return False
     return True
@@ -180,10 +206,10 @@ def _netns_of(pid: int) -> int:
 
 
 def arguments(pid: int) -> tuple[str, ...]:
-    """The command line of a process; empty for kernel threads and those that are gone."""
+    """The command line of a process, cut at 256 KiB; empty for kernel threads and those that are gone."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123
-            text = file.read()
+            text = file.read(_LONGEST)
     except OSError:
         return ()
     return tuple(part.decode(errors="replace") for part in text.rstrip(b"\0").split(b"\0")) if text else ()
