@@ -41,6 +41,16 @@ def test_text_that_is_none_is_damage_like_any_other(journal: Journal, column: st
     assert [found.id for found in again.sessions()] == ["deadbeef"]
 
 
+def test_tables_that_are_none_of_ours_are_damage(journal: Journal) -> None:
+    with sqlite3.connect(journal.path) as db:
+        db.execute("ALTER TABLE sessions RENAME COLUMN what TO whit")
+    db.close()
+    again = Journal(journal.folder)
+    assert [note.partition(" and is now ")[0] for note in again.notes] == ["the journal was damaged"]
+    again.add(session("deadbeef"))
+    assert [found.id for found in again.sessions()] == ["deadbeef"]
+
+
 def test_a_new_session_leaves_the_locks_of_other_threads_alone(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

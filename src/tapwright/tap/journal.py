@@ -39,7 +39,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS news (session TEXT PRIMARY KEY, news TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS beats (mark TEXT PRIMARY KEY, beat TEXT NOT NULL, boot TEXT NOT NULL, since REAL)",
 )
-_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR})
+"""The last one: our own statements do not fit its tables."""
 
 
 @dataclass(frozen=True, slots=True)
