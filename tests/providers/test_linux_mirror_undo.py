@@ -556,6 +556,18 @@ def test_a_tunnel_left_half_made_is_undone(quiet: World) -> None:
     assert quiet.look() == before
 
 
+def test_what_is_no_tunnel_is_not_removed_for_its_alias(quiet: World) -> None:
+    """As a person may have given one, or a tenant who wants to be rid of a device."""
+    provider, steps = quiet.steps(f"vxlan://{COLLECTOR}?vni=5")
+    name = steps[0].do.text("device")
+    veth(quiet.host, name, "other0")
+    ip("link", "set", "dev", name, "alias", MARK.text, netns=quiet.host)
+    before = quiet.look()
+    provider.perform(steps[0].undo)
+    assert quiet.look() == before
+    ip("link", "del", name, netns=quiet.host)
+
+
 def test_a_place_that_is_empty_is_not_taken_for_a_device(quiet: World) -> None:
     with pytest.raises(ProviderError, match="no such device"):
         quiet.steps("nic:snf0", Place())

@@ -79,12 +79,12 @@ def remove(netns: Netns, operation: Operation) -> None:
 
 
 def _is_ours(device: tc.Link, operation: Operation) -> bool:
-    """By its alias; one of our name and a tunnel's kind without alias is ours, from before a kill."""
-    mark = Mark.parse(device.ifalias)
-    if mark:
+    """A tunnel by its alias; one of our name without alias is ours, from before a kill."""
+    if device.linkinfo.info_kind.removeprefix("ip6") not in _KINDS.values():
+        return False
+    if mark := Mark.parse(device.ifalias):
         return mark.session == operation.text("session")
-    half_made = not device.ifalias and not device.up and _OWN_NAME.fullmatch(device.ifname)
-    return bool(half_made) and device.linkinfo.info_kind.removeprefix("ip6") in _KINDS.values()
+    return bool(not device.ifalias and not device.up and _OWN_NAME.fullmatch(device.ifname))
 
 
 def found(netns: Netns, operation: Operation) -> Finding:
