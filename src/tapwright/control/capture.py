@@ -71,9 +71,9 @@ class Capture:
         self._snaplen = limits.snaplen
         self._engine.start()
         self.governor: Governor | None = None
-        if policy:
-            self.governor = self._governed(policy, output.path)
         """What steps it down for the sake of the host; None where nothing does."""
+        if policy:
+            self._govern(policy, output.path)
 
     def __enter__(self) -> Capture:
         return self
@@ -113,29 +113,28 @@ class Capture:
         except TapwrightError as error:
             self.left = error.line
 
-    def _governed(self, policy: Policy, path: str) -> Governor:
+    def _govern(self, policy: Policy, path: str) -> None:
         # Packets come already, and need not wait for this.
         from tapwright.capture.governor import ladder
         from tapwright.control.governor import GovernedCapture, Governor, watch
 
         governed = GovernedCapture(self._engine, self.sources, self._snaplen, path)
         cuts = any(not source.judge for source in self.sources)
+        self.governor = Governor(policy, governed, ladder(self._snaplen, cuts=cuts), cuts=cuts)
         watch(self)
-        return Governor(policy, governed, ladder(self._snaplen, cuts=cuts), cuts=cuts)
 
     @property
     def steps(self) -> tuple[Decision, ...]:
         """Every step down or up that the governor has made."""
         return self.governor.decisions if self.governor else ()
 
-    def look_at_host(self) -> bool:
-        """Let the governor look, and step where that is due; False once there is nothing to govern any more."""
+    def look_at_host(self) -> float | None:
+        """Let the governor look, and step where that is due: seconds until the next look, None once there is none."""
         governor = self.governor
-        if self._engine.wait(0) or (governor and governor.stopped):
-            return False
-        if governor:
-            governor.tick()
-        return True
+        if governor is None or governor.stopped or self._engine.wait(0):
+            return None
+        governor.tick()
+        return governor.pause
 
     def stop(self) -> None:
         """Ask it to end.  What the kernel holds already is still written.  Returns at once."""

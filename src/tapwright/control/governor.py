@@ -92,6 +92,11 @@ class Governor:
         """Whether nothing is kept any more."""
         return self.level is Level.STOPPED
 
+    @property
+    def pause(self) -> float:
+        """Seconds until the next look is due."""
+        return max(TICK, self._due - time.monotonic())
+
     def tick(self) -> Decision | None:
         """Look, decide, and have it done; the decision where there was one."""
         now = time.monotonic()
@@ -195,8 +200,8 @@ class GovernedCapture:
 class Watched(Protocol):
     """What looks after itself when it is asked to."""
 
-    def look_at_host(self) -> bool:
-        """Look, and say whether there is still something to look after."""
+    def look_at_host(self) -> float | None:
+        """Look, and say in how many seconds to look again; None once there is nothing to look after."""
 
 
 def watch(watched: Watched) -> None:
@@ -204,11 +209,11 @@ def watch(watched: Watched) -> None:
     reference = weakref.ref(watched)
 
     def run() -> None:
-        while True:
-            time.sleep(TICK)
+        pause: float | None = TICK
+        while pause is not None:
+            time.sleep(pause)
             there = reference()
-            if there is None or not there.look_at_host():
-                return
+            pause = there.look_at_host() if there else None
             del there
 
     threading.Thread(target=run, name="governor", daemon=True).start()
