@@ -247,10 +247,16 @@ class Link:
     def vlan(self) -> int | None:
         """Tag of a VLAN device."""
     @property
-    def pvid(self) -> int | None:
-        """Of a port of a VLAN-aware bridge: where its untagged frames go."""
+    def vlan_protocol(self) -> int | None:
+        """EtherType of the tags by which a VLAN-aware bridge keeps VLANs apart; None where it does not."""
     @property
-    def tagged(self) -> list[int]: ...
+    def pvid(self) -> int | None:
+        """Of a port of a VLAN-aware bridge, or such a bridge itself: where its untagged frames go."""
+    @property
+    def tagged(self) -> list[int]:
+        """Those VLANs whose frames leave by it with their tag."""
+    @property
+    def untagged(self) -> list[int]: ...
     @property
     def tunnel(self) -> Tunnel | None: ...
 

@@ -87,12 +87,20 @@ impl Link {
         self.0.vlan
     }
     #[getter]
+    fn vlan_protocol(&self) -> Option<u16> {
+        self.0.vlan_protocol
+    }
+    #[getter]
     fn pvid(&self) -> Option<u16> {
         self.0.port_vlans.pvid
     }
     #[getter]
     fn tagged(&self) -> Vec<u16> {
         self.0.port_vlans.tagged.clone()
+    }
+    #[getter]
+    fn untagged(&self) -> Vec<u16> {
+        self.0.port_vlans.untagged.clone()
     }
     #[getter]
     fn tunnel(&self) -> Option<Tunnel> {

@@ -30,10 +30,14 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True)
 class PortVlans:
-    """The VLANs of a port of a VLAN-aware bridge."""
+    """The VLANs of a port of a VLAN-aware bridge, or of such a bridge itself."""
 
     pvid: int | None
+    """Where what comes without a tag belongs."""
     tagged: tuple[int, ...]
+    """Those whose frames leave by it with their tag."""
+    untagged: tuple[int, ...] = ()
+    """Those whose frames leave by it without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Survey:
     devices: Mapping[DeviceKey, Device] = field(default_factory=dict)
     tunnels: Mapping[DeviceKey, Tunnel] = field(default_factory=dict)
     vlans: Mapping[DeviceKey, PortVlans] = field(default_factory=dict)
+    vlan_aware: Mapping[DeviceKey, int] = field(default_factory=dict)
+    """Of each VLAN-aware bridge the EtherType of its tags."""
     neighbours: tuple[Neighbour, ...] = ()
     failures: tuple[tuple[Netns, OSError], ...] = ()
     """Namespaces that could not be looked into; those that are simply gone are not among them."""
@@ -74,10 +80,11 @@ def survey(namespaces: Sequence[Netns]) -> Survey:
         devices={key: _device(key, link, inodes) for key, link in links.items()},
         tunnels={key: _tunnel(tunnel) for key, link in links.items() if (tunnel := link.tunnel)},
         vlans={
-            key: PortVlans(link.pvid, tuple(link.tagged))
+            key: PortVlans(link.pvid, tuple(link.tagged), tuple(link.untagged))
             for key, link in links.items()
-            if link.pvid is not None or link.tagged
+            if link.pvid is not None or link.tagged or link.untagged
         },
+        vlan_aware={key: link.vlan_protocol for key, link in links.items() if link.vlan_protocol},
         neighbours=tuple(
             Neighbour(DeviceKey(found.inode, index), mac, address)
             for found in scanned

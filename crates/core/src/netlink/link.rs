@@ -18,11 +18,14 @@ const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const VLAN_ID: u16 = 1;
 const BR_VLAN_FILTERING: u16 = 7;
+const BR_VLAN_PROTOCOL: u16 = 8;
 const BRIDGE_VLAN_INFO: u16 = 2;
 const VLAN_PVID: u16 = 1 << 1;
 const VLAN_UNTAGGED: u16 = 1 << 2;
 const VLAN_RANGE_BEGIN: u16 = 1 << 3;
 const VLAN_RANGE_END: u16 = 1 << 4;
+/// `EtherType` of the tags of 802.1Q.
+const DOT1Q: u16 = 0x8100;
 const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 8;
 /// Length of `struct ifinfomsg`.
@@ -61,9 +64,9 @@ pub struct Link {
     pub counters: LinkCounters,
     /// A VLAN device's tag.
     pub vlan: Option<u16>,
-    /// A bridge that keeps VLANs apart.
-    pub vlan_filtering: bool,
-    /// A bridge port's VLAN for untagged frames, and those it carries tagged.
+    /// `EtherType` of the tags by which a bridge keeps VLANs apart; `None` where it does not.
+    pub vlan_protocol: Option<u16>,
+    /// A bridge port's VLANs, or those of the bridge itself.
     pub port_vlans: PortVlans,
     /// What a tunnel device wraps frames in.
     pub tunnel: Option<Tunnel>,
@@ -74,8 +77,10 @@ pub struct Link {
 pub struct PortVlans {
     /// Where untagged frames go.
     pub pvid: Option<u16>,
-    /// Those that stay tagged.
+    /// Those whose frames leave by it with their tag.
     pub tagged: Vec<u16>,
+    /// Those whose frames leave by it without.
+    pub untagged: Vec<u16>,
 }
 
 impl Link {
@@ -121,7 +126,9 @@ impl Link {
         match self.kind.as_str() {
             "vlan" => self.vlan = item(VLAN_ID).and_then(|(_, id)| u16_at(id, 0)),
             "bridge" => {
-                self.vlan_filtering = item(BR_VLAN_FILTERING).is_some_and(|(_, on)| on == [1]);
+                let filters = item(BR_VLAN_FILTERING).is_some_and(|(_, on)| on == [1]);
+                let protocol = item(BR_VLAN_PROTOCOL).and_then(|(_, kind)| u16_at(kind, 0));
+                self.vlan_protocol = filters.then(|| protocol.map_or(DOT1Q, u16::from_be));
             }
             kind => self.tunnel = tunnel::parse(kind, data),
         }
@@ -148,9 +155,12 @@ pub(super) fn port_vlans(payload: &[u8]) -> Option<(u32, PortVlans)> {
             .take()
             .filter(|_| flags & VLAN_RANGE_END != 0)
             .unwrap_or(id);
-        if flags & VLAN_UNTAGGED == 0 {
-            vlans.tagged.extend((first..=id).take(4096));
-        }
+        let leave = if flags & VLAN_UNTAGGED == 0 {
+            &mut vlans.tagged
+        } else {
+            &mut vlans.untagged
+        };
+        leave.extend((first..=id).take(4096));
     }
     Some((index, vlans))
 }
@@ -226,6 +236,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_that_keeps_vlans_apart() {
+        let protocol = |data: &[Vec<u8>]| {
+            let link = Link::parse(&message(3, 0, &[info("bridge", data)])).unwrap();
+            link.vlan_protocol
+        };
+        let filters = |on: u8| attribute(BR_VLAN_FILTERING, &[on]);
+        let dot1ad = attribute(BR_VLAN_PROTOCOL, &[0x88, 0xa8]);
+        assert_eq!(protocol(&[filters(1), dot1ad.clone()]), Some(0x88a8));
+        assert_eq!(protocol(&[filters(1)]), Some(DOT1Q));
+        assert_eq!(protocol(&[filters(0), dot1ad]), None);
+    }
+
+    #[test]
     fn bridge_vlans_with_a_range() {
         let entry = |flags: u16, id: u16| {
             attribute(
@@ -243,6 +266,7 @@ mod tests {
         let expected = PortVlans {
             pvid: Some(10),
             tagged: vec![20, 21, 22, 23, 99],
+            untagged: vec![10],
         };
         assert_eq!(port_vlans(&bytes), Some((5, expected)));
     }

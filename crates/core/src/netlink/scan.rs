@@ -157,7 +157,11 @@ fn fill(namespace: &mut Namespace, socket: &mut RouteSocket) -> io::Result<()> {
             namespace.links[at].addresses.push(address);
         }
     }
-    if namespace.links.iter().any(|link| link.vlan_filtering) {
+    if namespace
+        .links
+        .iter()
+        .any(|link| link.vlan_protocol.is_some())
+    {
         for (index, vlans) in dump(
             socket,
             RTM_GETLINK,
