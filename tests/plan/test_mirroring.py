@@ -72,9 +72,11 @@ def test_a_switch_is_a_point_of_no_vm() -> None:
     assert not MIRROR.whole
     assert not DEVICE.whole
     assert "each frame of these VLANs once" in reason(asked(switch=switch, vlans=(10,)), point)
-    with pytest.raises(ProviderError, match="Linux bridge") as refused:
-        whole(replace(switch, kind="bridge"), there)
-    assert "-f 'vlan N'" in refused.value.hint
+    bridge = whole(replace(switch, kind="bridge"), there)
+    assert (bridge.whole, bridge.provider, bridge.device) == (True, "linux", KEYS["br0"])
+    assert "kernel copies each frame of these VLANs once" in reason(asked(switch=switch, vlans=(10,)), bridge)
+    with pytest.raises(ProviderError, match="no device"):
+        whole(replace(switch, kind="bridge", device=None), there)
     with pytest.raises(ProviderError, match="does not answer"):
         whole(replace(switch, providers=("linux",)), there)
 

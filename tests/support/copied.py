@@ -8,8 +8,10 @@ from support.mirrored import COLLECTOR, COLLECTOR6, DB, MARK, WEB
 from support.netns import ifindex, inode, ip, veth
 from support.traces import difference, traces
 from support.vnics import allow_ip6, plug, quiet_namespace
+from tapwright.find.names import resolve_switch
 from tapwright.find.topology import join
 from tapwright.model import DeviceKey, Host, Netns
+from tapwright.plan.mirroring import whole
 from tapwright.plan.mirrors import Mirror, Place, Target, parse
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import Finding, Found, Step
@@ -45,6 +47,11 @@ class World:
 
     def point(self, device: str = "vnet1") -> Point:
         return next(point for point in self.points() if point.device_name == device)
+
+    def whole(self) -> Point:
+        """The bridge itself."""
+        topology = join(Host("h"), [self.provider.snapshot()])
+        return whole(resolve_switch(topology, "br0"), topology)
 
     def place(self, device: str, netns: str = "") -> Place:
         home = netns or self.host

@@ -1,4 +1,4 @@
-"""A guest with Debian's kernel, which has tunnel devices that the kernel below it may lack, and runs given commands."""
+"""A guest with Debian's kernel, which has devices that the kernel below it may lack, and runs given commands."""
 
 import os
 import re
@@ -26,7 +26,11 @@ _MODULES = (
     "geneve",
     "ip_gre",
     "ip6_gre",
+    "bridge",
+    "8021q",
 )
+_OURS = ("ip", "tc", "bridge")
+"""Programs of iproute2."""
 DONE, FAILED = "ALL-WAS-RUN", "FAILED:"
 _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -77,7 +81,7 @@ def _unpacked() -> Path:
 
 
 def _programs() -> Iterator[Entry]:
-    paths = {name: shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") for name in ("ip", "tc")}
+    paths = {name: shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin") for name in _OURS}
     libraries: set[str] = set()
     for name, path in paths.items():
         assert path
@@ -89,7 +93,7 @@ def _programs() -> Iterator[Entry]:
 
 def _image(commands: Sequence[Sequence[str]]) -> bytes:
     # busybox's shell takes its own `ip` where it is not told which.
-    full = [[f"/usr/sbin/{argv[0]}" if argv[0] in ("ip", "tc") else argv[0], *argv[1:]] for argv in commands]
+    full = [[f"/usr/sbin/{argv[0]}" if argv[0] in _OURS else argv[0], *argv[1:]] for argv in commands]
     lines = [_INIT, *(f"run {shlex.join(argv)}" for argv in full), f"echo {DONE}", "sleep 1000"]
     busybox = (image.cache() / "guest-1" / "busybox").read_bytes()
     return archive(

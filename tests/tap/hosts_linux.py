@@ -40,6 +40,7 @@ def linux(state: Path) -> Iterator[Host]:
             )
         }
         cases["nic, one way"] = bridges.case(HALF, "nic:snf0", nic, Direction.OUT)
+        cases["a VLAN of the bridge"] = bridges.vlan(f"vxlan://{COLLECTOR}?vni=7010")
         yield Host(
             [provider],
             lambda: traces(world.host),
@@ -78,6 +79,11 @@ class _Bridges:
     def case(self, device: str, target: str, place: Place, direction: Direction = Direction.BOTH) -> Case:
         point = self._points[device]
         return lambda mark: self.provider.steps(Mirror(point, parse(target), mark, place, direction))
+
+    def vlan(self, target: str) -> Case:
+        """Of the bridge itself."""
+        point = self.world.whole()
+        return lambda mark: self.provider.steps(Mirror(point, parse(target), mark, vlans=(10,)))
 
     def device_first(self) -> AbstractContextManager[Vanishing]:
         return self._mirrored(lambda: ip("link", "del", "gone0", netns=self.world.host))

@@ -104,7 +104,8 @@ def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
             assert host.sweep().failed == (), where
             if re.fullmatch(r"(\+qdisc clsact ffff: (dev \w+ )?parent ffff:fff1\n?)+", _changed(before, host.look())):
                 assert "new hooks" in "".join(names[: number + 1]), where
-                tc("qdisc", "del", "dev", "vnet1", "clsact", netns=host.netns)
+                device = "br0" if case == "a VLAN of the bridge" else "vnet1"
+                tc("qdisc", "del", "dev", device, "clsact", netns=host.netns)
             host.settled(before, where)
 
 

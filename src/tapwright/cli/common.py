@@ -85,7 +85,7 @@ def complete_switch(ctx: click.Context, param: click.Parameter, incomplete: str)
         switches = look().switches
     except TapwrightError:
         return []
-    names = dict.fromkeys(switch.name for switch in switches if switch.kind == "ovs")
+    names = dict.fromkeys(switch.name for switch in switches)
     return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 

@@ -56,7 +56,7 @@ _SHORTEST, _LONGEST = 14, 65535
 @click.command(epilog=_EPILOG)
 @click.argument("vms", metavar="[VM]...", nargs=-1, shell_complete=complete_vm)
 @click.option("--switch", default="", metavar="SWITCH", shell_complete=complete_switch,
-              help="In place of VMs: each frame of the VLANs of that switch, once (Open vSwitch).")  # fmt: skip
+              help="In place of VMs: each frame of the VLANs of that switch, once.")  # fmt: skip
 @click.option("--to", "target", type=_TARGET, required=True, metavar="TARGET", help="Where the copies go.")
 @click.option("-f", "--filter", "text", default="", metavar="FILTER",
               help="Copy only what matches: a pcap filter, also with `vm NAME`.")  # fmt: skip
@@ -65,7 +65,7 @@ _SHORTEST, _LONGEST = 14, 65535
 @click.option("-s", "--snaplen", type=click.IntRange(_SHORTEST, _LONGEST), default=None, metavar="BYTES",
               help="Copy at most so many bytes of a frame; default: all.")  # fmt: skip
 @click.option("--vlan", "vlans", type=click.IntRange(0, 4094), multiple=True, metavar="VLAN",
-              help="Copy only frames of that VLAN of the switch (Open vSwitch); again for more.")  # fmt: skip
+              help="Copy only frames of that VLAN, of a switch or an Open vSwitch port; again for more.")  # fmt: skip
 @click.option("--for", "seconds", type=DURATION, default=None, metavar="DURATION", help="End after so long (90s, 5m).")
 @click.option("--lease", type=DURATION, default="60s", show_default=True, metavar="DURATION",
               help="How long it may outlive this process before others undo it; renewed while this runs.")  # fmt: skip

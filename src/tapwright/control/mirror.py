@@ -284,9 +284,9 @@ class _Chooser:
         raise _refused(refusals) if refusals else unmirrored(self._asked, vm, vnic)
 
     def _whole(self, switch: Switch) -> Chosen:
-        if self._asked.by not in ("", "ovs"):
-            raise ProviderError(f"VLANs of a switch cannot be mirrored by {self._asked.by}", "leave --by out")
         point = whole(switch, self._topology)
+        if self._asked.by not in ("", point.provider):
+            raise ProviderError(f"VLANs of {switch.name} cannot be mirrored by {self._asked.by}", "leave --by out")
         mirror, known = self._tried(None, point)
         return Chosen(None, None, mirror, reason(self._asked, point), (), known)
 

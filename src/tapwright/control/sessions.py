@@ -6,7 +6,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -273,10 +273,9 @@ class Sessions:
     def counts(self, running: Running) -> tuple[Count, ...]:
         """What its mirrors copied so far; a switch that does not answer is no reason to end them."""
         return tuple(
-            Count(opened.mirror, Direction(direction), self._copied(step))
+            Count(opened.mirror, direction, _sum(map(self._copied, steps)))
             for opened in running.mirrors
-            for step in opened.steps
-            if (direction := step.do.text("direction"))
+            for direction, steps in _by_direction(opened.steps).items()
         )
 
     def _copied(self, step: Step) -> int | None:
@@ -313,6 +312,21 @@ class Sessions:
         names = self._config.providers or providers.names()
         found = [self._provider(name) for name in names]
         return tuple(p for p in found if isinstance(p, Tapper) and p.probe().answer is not Answer.NO)
+
+
+def _by_direction(steps: Sequence[Step]) -> dict[Direction, list[Step]]:
+    """Those that copy frames."""
+    found: dict[Direction, list[Step]] = {}
+    for step in steps:
+        if direction := step.do.text("direction"):
+            found.setdefault(Direction(direction), []).append(step)
+    return found
+
+
+def _sum(counts: Iterable[int | None]) -> int | None:
+    """None where one of them is not known."""
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)
 
 
 def sweep_first(config: Config | None = None) -> tuple[str, ...]:

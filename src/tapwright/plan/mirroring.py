@@ -89,25 +89,28 @@ def ranked(asked: Asked, vm: Vm, vnic: Vnic, points: Sequence[Point]) -> tuple[P
 
 def whole(switch: Switch, topology: Topology) -> Point:
     """The point at which VLANs of a switch are copied.  Raises ProviderError where nobody can."""
-    if switch.kind != "ovs":
-        raise ProviderError(
-            f"{switch.name} is a Linux bridge, which copies no VLAN as a whole",
-            "mirror its VMs: tapwright mirror 'PATTERN' --to TARGET; those of a VLAN with -f 'vlan N' where they tag",
-        )
-    if "ovs" not in switch.providers:
+    by_ovs = switch.kind == "ovs"
+    if by_ovs and "ovs" not in switch.providers:
         raise ProviderError(f"Open vSwitch's database with switch {switch.name} does not answer")
+    if not by_ovs and switch.device is None:
+        raise ProviderError(f"{switch.name} has no device in this kernel, at which its frames could be copied")
     return Point(
-        kind=PointKind.MIRROR,
+        kind=PointKind.MIRROR if by_ovs else PointKind.DEVICE,
         vm="",
         vnic="",
-        provider="ovs",
-        device=None,
+        provider="ovs" if by_ovs else "linux",
+        device=None if by_ovs else switch.device,
         device_name=switch.name,
         netns=topology.netns.get(switch.netns, Netns(switch.netns)),
-        readable=Capability.yes("the switch can copy VLANs"),
+        readable=Capability.yes("each of its frames can be copied"),
         switch=switch.id,
-        sees="each frame once, as the switch forwards it",
-        changes=(f"a mirror of VLANs and a port of its own on {switch.name}",),
+        sees="each frame once, as the switch takes it in",
+        changes=(
+            f"a mirror of VLANs and a port of its own on {switch.name}"
+            if by_ovs
+            else f"filters on {switch.name}, which is promiscuous meanwhile",
+        ),
+        copies=not by_ovs,
     )
 
 
@@ -123,7 +126,8 @@ def reason(asked: Asked, point: Point) -> str:
         return f"the server that has port {point.port} copies it, as its controller says"
     if point.whole:
         filtered = ", and what it copies is filtered" if asked.filtered else ""
-        return f"the switch copies each frame of these VLANs once{filtered}"
+        who = "switch" if point.kind is PointKind.MIRROR else "kernel"
+        return f"the {who} copies each frame of these VLANs once{filtered}"
     if point.kind is PointKind.MIRROR:
         filtered = ", and what it copies is filtered" if asked.filtered else ""
         return f"the switch copies port {point.port}{filtered}"

@@ -27,7 +27,7 @@ class Point:
 
     kind: PointKind
     vm: str
-    """`Vm.id`"""
+    """`Vm.id`, "" where it is a whole switch."""
     vnic: str
     """`Vnic.name`"""
     provider: str
@@ -65,7 +65,7 @@ class Point:
     @property
     def whole(self) -> bool:
         """Whether it is a switch and not one port of it."""
-        return self.kind is PointKind.MIRROR and not self.port
+        return not self.vm
 
     @property
     def shared(self) -> bool:

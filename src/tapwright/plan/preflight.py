@@ -102,6 +102,10 @@ class Facts:
     too_large: TooLarge = TooLarge.UNKNOWN
     vlan: Vlan | None = None
     """Of ``rspan:``."""
+    left_out: bool = False
+    """Whether the tunnel's own packets are known where they pass what is mirrored, and left out."""
+    bare: str = ""
+    """Which VLANs' frames are copied without their tag, in words."""
 
 
 class Answer(StrEnum):
@@ -167,6 +171,8 @@ def _verdicts(mirror: Mirror, facts: Facts) -> Iterator[Verdict]:
         yield _taken(mirror, facts)
     if facts.vlan is not None:
         yield _carried(mirror, facts.vlan)
+    if facts.bare:
+        yield Verdict("tag", Answer.YES, f"copied is {facts.bare}")
     if facts.numbers:
         yield Verdict("numbers", Answer.YES, f"numbers of the copies: {facts.numbers}")
 
@@ -194,10 +200,12 @@ def room(mirrors: int, more: int = 1) -> str:
 
 
 def _no_loop(mirror: Mirror, facts: Facts) -> Verdict:
-    way = (facts.way.device, facts.way.gateway) if facts.way else ()
+    way = (facts.way.device, facts.way.gateway) if facts.way and not facts.left_out else ()
     if why := loop(mirror, facts.addresses, way, facts.devices, facts.behind):
         return Verdict("loop", Answer.REFUSE, f"this mirror would be a loop: {why}", "choose another target")
-    return Verdict("loop", Answer.YES, "copies do not pass the mirrored port again")
+    if facts.left_out and facts.way:
+        return Verdict("loop", Answer.YES, f"where copies pass {mirror.point.device_name} they are left out")
+    return Verdict("loop", Answer.YES, "copies do not pass what is mirrored again")
 
 
 def loop(

@@ -21,6 +21,7 @@ from tapwright.providers.linux_uplink import uplinks
 from tapwright.providers.linux_view import View, holds_taps
 
 if TYPE_CHECKING:
+    from tapwright.adapters.promiscuous import Promiscuous
     from tapwright.plan.counts import Counts
     from tapwright.plan.preflight import Facts
     from tapwright.providers.linux_facts import Devices
@@ -46,6 +47,7 @@ class Linux:
         """
         self._globs = tuple(netns)
         self._devices: Devices | None = None
+        self._promiscuous: Promiscuous | None = None
         self._capabilities = namespaces.capabilities() if capabilities is None else capabilities
 
     def probe(self) -> Capability:
@@ -106,9 +108,16 @@ class Linux:
         this, so whoever reads does not ask.  Raises UsageError, ProviderError with the reason where tc
         cannot serve such a mirror, PrivilegeError where we may not look.
         """
-        from tapwright.providers import linux_facts, linux_mirror
+        from tapwright.providers import linux_facts, linux_mirror, linux_vlans
 
-        return linux_mirror.steps(mirror, linux_facts.read(mirror, self._lately()))
+        facts = linux_facts.read(mirror, self._lately())
+        return linux_vlans.steps(mirror, facts) if mirror.point.whole else linux_mirror.steps(mirror, facts)
+
+    def _overhearing(self) -> Promiscuous:
+        from tapwright.adapters.promiscuous import Promiscuous
+
+        self._promiscuous = self._promiscuous or Promiscuous()
+        return self._promiscuous
 
     def _lately(self) -> Devices:
         from tapwright.providers.linux_facts import Devices
@@ -117,10 +126,16 @@ class Linux:
         return self._devices
 
     def perform(self, operation: Operation) -> None:
-        """Make or remove hooks, filters and tunnel devices.  Raises ProviderError, PrivilegeError."""
-        from tapwright.providers import linux_mirror_tc
+        """Make or remove hooks, filters and tunnel devices, or keep a bridge promiscuous.
 
-        linux_mirror_tc.perform(operation)
+        Raises ProviderError, PrivilegeError.
+        """
+        from tapwright.providers import linux_mirror_tc, linux_overhear
+
+        if operation.verb in linux_overhear.VERBS:
+            linux_overhear.perform(self._overhearing(), operation)
+        else:
+            linux_mirror_tc.perform(operation)
 
     def reduced(self, step: Step, before: Step, most: int, one_in: int) -> Step | None:
         """The same filter behind a random number; frames that tc hands on cannot be cut."""
@@ -130,8 +145,10 @@ class Linux:
 
     def found(self, step: Step) -> Finding:
         """Re-read what a step made.  Raises PrivilegeError."""
-        from tapwright.providers import linux_mirror_tc
+        from tapwright.providers import linux_mirror_tc, linux_overhear
 
+        if step.do.verb in linux_overhear.VERBS:
+            return linux_overhear.found(self._overhearing(), step.do)
         return linux_mirror_tc.found(step)
 
     def leftovers(self) -> Sequence[Leftover]:

@@ -24,14 +24,15 @@ def measured(steps: Sequence[Step]) -> Counts:
 
     Raises ProviderError, PrivilegeError.
     """
+    if any(step.do.text("direction") == Direction.BOTH for step in steps):
+        return _of_vlans(steps)
     filters = {Direction(step.do.text("direction")): step for step in steps if step.do.verb == "copy"}
     stats = {direction: _statistics(step) for direction, step in filters.items()}
     # A filter that is gone copies nothing.
     packets = {direction: each.packets if each else 0 for direction, each in stats.items()}
     ways = Ways(packets.get(Direction.IN), packets.get(Direction.OUT))
     refused = sum(each.overlimits for each in stats.values() if each)
-    tunnels = [counters for step in steps if step.do.verb == "tunnel" and (counters := _tunnel_counters(step.do))]
-    lost = sum(counters.tx_errors + counters.tx_dropped for counters in tunnels)
+    lost = _lost(steps)
     first = next(iter(filters.items()), None)
     device = _counters(first[1].do) if first else None
     if first is None or device is None:
@@ -39,6 +40,19 @@ def measured(steps: Sequence[Step]) -> Counts:
     outside = (first[0] is Direction.IN) == (first[1].do.text("hook") == "egress")
     seen = Ways(device.tx_packets, device.rx_packets) if outside else Ways(device.rx_packets, device.tx_packets)
     return Counts(seen, ways, None, device.tx_bytes + device.rx_bytes, refused + lost, lag=1.5)
+
+
+def _of_vlans(steps: Sequence[Step]) -> Counts:
+    """Of a bridge's VLANs: nobody counts their frames, so copies alone."""
+    stats = [found for step in steps if step.do.verb == "copy" and (found := _statistics(step))]
+    refused = sum(each.overlimits for each in stats)
+    return Counts(total=sum(each.packets for each in stats), failed=refused + _lost(steps), lag=1.5)
+
+
+def _lost(steps: Sequence[Step]) -> int:
+    """Copies that a tunnel could not send."""
+    tunnels = [counters for step in steps if step.do.verb == "tunnel" and (counters := _tunnel_counters(step.do))]
+    return sum(counters.tx_errors + counters.tx_dropped for counters in tunnels)
 
 
 def _statistics(step: Step) -> Statistics | None:

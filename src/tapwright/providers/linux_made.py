@@ -12,7 +12,7 @@ from tapwright.adapters import namespaces, process, tc
 from tapwright.adapters.tc_filters import Filter
 from tapwright.model import Netns
 from tapwright.plan.steps import Mark, Operation
-from tapwright.providers.linux_mirror import made_hooks, mark_of
+from tapwright.providers.linux_mirror import is_tunnel, made_hooks, mark_of
 
 
 def mark_on(found: Filter) -> Mark | None:
@@ -24,6 +24,15 @@ def mark_on(found: Filter) -> Mark | None:
 def brought_hooks(found: Filter) -> bool:
     """Whether a filter is ours and says that tapwright made the hooks it is on."""
     return mark_on(found) is not None and made_hooks(found.handle)
+
+
+def tunnelled(netns: Netns, bridge: str) -> list[bytes]:
+    """The programs of our mirrors of a bridge's VLANs that copy by a tunnel, as they are for what the host sends.
+
+    Raises ProviderError, PrivilegeError.
+    """
+    there = tc.filters(netns, bridge, "egress")
+    return [each.program for each in there if mark_on(each) and any(is_tunnel(a.to_dev) for a in each.actions)]
 
 
 def enter(operation: Operation) -> Netns | None:

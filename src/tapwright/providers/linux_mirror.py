@@ -15,6 +15,7 @@ How what we made is told from what others made, without the journal:
 from __future__ import annotations
 
 import ipaddress
+import re
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,20 +32,33 @@ from tapwright.model import Device, DeviceKey, Netns
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
 from tapwright.plan.points import PointKind
 from tapwright.plan.steps import Mark, Operation, Step
+from tapwright.providers.linux_ways import loop
 
 HERE = "nic:, vm: and vxlan:// work here"
 PORTS = {TargetKind.VXLAN: 4789, TargetKind.GENEVE: 6081}
 """Where RFC 7348 and RFC 8926 want them."""
 _PACKET_TYPE = 0xFFFFF004
 """SKF_AD_OFF + SKF_AD_PKTTYPE, as an offset"""
-_VLAN_TAG, _VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030
+VLAN_TAG, VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030
 """SKF_AD_OFF + SKF_AD_VLAN_TAG and SKF_AD_VLAN_TAG_PRESENT: the kernel takes a tag off before a filter runs"""
 _OUTGOING, _TO_US = 4, 0
 """PACKET_OUTGOING, PACKET_HOST"""
 _TAIL = 0x7477
-_IP4, _IP6, _UDP, _GRE = 0x0800, 0x86DD, 17, 47
+_IP4, _IP6, _UDP, _GRE, _IP6_FRAGMENT = 0x0800, 0x86DD, 17, 47, 44
 _MODULES = {"gretap": "ip_gre", "ip6gretap": "ip6_gre", "erspan": "ip_gre", "ip6erspan": "ip6_gre"}
-_VIRTUAL = frozenset({"veth", "tun", "bridge", "vxlan", "netkit"})
+_TUNNEL = re.compile(r"twm[0-9a-f]{8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """How VLANs are told at the device of a bridge itself; of one that is not VLAN-aware there is nothing to say."""
+
+    protocol: int = 0
+    """EtherType of the tags by which it keeps VLANs apart, 0 where it does not."""
+    pvid: int | None = None
+    """The VLAN of what the host sends without a tag."""
+    untagged: tuple[int, ...] = ()
+    """Those whose frames come to the host without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +76,12 @@ class Facts:
     """The address of ours that they leave with."""
     missing: str = ""
     """The kind of tunnel device that the target needs and this kernel does not have."""
+    tags: Tags = Tags()
+    """Of the bridge, where VLANs of one are mirrored."""
+    passes: tuple[tuple[str, int | None], ...] = ()
+    """Bridges of the same namespace that the tunnel's packets pass, and with which tag: 0 none, None unknown."""
+    beside: tuple[bytes, ...] = ()
+    """The programs of our mirrors there that copy by a tunnel, too, and do not leave out such packets for their tag."""
 
 
 def steps(mirror: Mirror, facts: Facts) -> Sequence[Step]:
@@ -89,7 +109,8 @@ def _hooks(mirror: Mirror) -> list[tuple[Direction, str]]:
     return [(direction, hook) for direction, hook in both if mirror.direction in (direction, Direction.BOTH)]
 
 
-def _at(mirror: Mirror) -> dict[str, str | int]:
+def mirrored_at(mirror: Mirror) -> dict[str, str | int]:
+    """The arguments of an operation on the mirrored device."""
     point = mirror.point
     assert point.device is not None
     return {
@@ -105,7 +126,15 @@ def _copy(mirror: Mirror, direction: Direction, hook: str, to: str, *, made: boo
     program = at_hook(mirror.program, outgoing=hook == "egress")
     if mirror.target.tunnel:
         program = without_own(program, mirror.target)
-    at = {**_at(mirror), "hook": hook, "handle": handle(mirror, hook, made=made)}
+    why = f"what {mirror.point.device_name}'s VM {'gets' if direction is Direction.IN else 'sends'} is copied to {to}"
+    return copying(mirror, hook, program, to, direction, why, made=made)
+
+
+def copying(
+    mirror: Mirror, hook: str, program: bytes, to: str, direction: Direction, why: str, *, made: bool, **more: str
+) -> Step:
+    """The step that copies to the device `to` what `program` matches at a hook of the mirrored device."""
+    at = {**mirrored_at(mirror), "hook": hook, "handle": handle(mirror, hook, made=made)}
     index = 0 if mirror.target.tunnel or mirror.place.device is None else mirror.place.device.index
     do = Operation.of(
         "linux",
@@ -115,8 +144,8 @@ def _copy(mirror: Mirror, direction: Direction, hook: str, to: str, *, made: boo
         to=to,
         to_index=index,
         program=marked(program, mirror.mark).hex(),
+        **more,
     )
-    why = f"what {mirror.point.device_name}'s VM {'gets' if direction is Direction.IN else 'sends'} is copied to {to}"
     return Step(do, Operation.of("linux", "uncopy", **at), why)
 
 
@@ -193,6 +222,11 @@ def tunnel_name(mirror: Mirror) -> str:
     return f"twm{zlib.crc32(f'{mirror.mark.session} {mirror.target.text}'.encode()):08x}"
 
 
+def is_tunnel(name: str) -> bool:
+    """Whether a device has such a name."""
+    return _TUNNEL.fullmatch(name) is not None
+
+
 def handle(mirror: Mirror, hook: str, *, made: bool) -> int:
     """The number of our filter: 2 to 2^31, odd where tapwright made the hooks."""
     return _even(f"{mirror.mark.session} {mirror.target.text} {hook}") | made
@@ -215,9 +249,11 @@ def check(mirror: Mirror, facts: Facts) -> None:
     _check_request(mirror)
     _check_hooks(mirror, facts)
     if mirror.target.tunnel:
-        _check_tunnel(mirror, facts)
+        check_tunnel(mirror, facts)
+        _check_route(mirror, facts)
     else:
-        _check_device(mirror, facts)
+        check_device(mirror, facts)
+        _check_loop(mirror, facts)
 
 
 def _check_request(mirror: Mirror) -> None:
@@ -226,20 +262,34 @@ def _check_request(mirror: Mirror) -> None:
             f"{mirror.point.id} cannot be mirrored: tc does it at a vNIC's device on the host",
             "tapwright plan shows the points of a VM",
         )
-    if mirror.snaplen:
-        raise UsageError(
-            "a mirror by tc copies whole frames: mirred cannot cut them",
-            "leave the snap length out, copy less with a filter, or cut at the collector",
-        )
     if mirror.vlans:
         raise UsageError(
             "tc copies at a device, where a frame tells its VLAN by its tag alone",
             f"filter by the tag: -f 'vlan {mirror.vlans[0]}'",
         )
+    check_copies(mirror)
+
+
+def check_copies(mirror: Mirror) -> None:
+    """Raises UsageError, ProviderError where tc makes no such copies, or cannot hand them on."""
+    if mirror.snaplen:
+        raise UsageError(
+            "a mirror by tc copies whole frames: mirred cannot cut them",
+            "leave the snap length out, copy less with a filter, or cut at the collector",
+        )
     if mirror.target.kind is TargetKind.RSPAN:
         raise ProviderError("a Linux bridge has no RSPAN VLAN that copies could be put into", HERE)
     if mirror.target.kind is TargetKind.NIC and not mirror.target.name:
         raise UsageError("a device of Linux is read as it is; a mirror to tapwright itself adds nothing", HERE)
+
+
+def refuse_direction(mirror: Mirror) -> None:
+    """Raises UsageError where whole VLANs are asked for and one direction of them."""
+    if mirror.direction is not Direction.BOTH or asks_direction(mirror.program):
+        raise UsageError(
+            f"frames of {mirror.source} have no direction: there is no VM that they come to or from",
+            "leave the direction out, filter by addresses, or mirror a VM",
+        )
 
 
 def _check_hooks(mirror: Mirror, facts: Facts) -> None:
@@ -252,7 +302,8 @@ def _check_hooks(mirror: Mirror, facts: Facts) -> None:
         )
 
 
-def _check_device(mirror: Mirror, facts: Facts) -> None:
+def check_device(mirror: Mirror, facts: Facts) -> None:
+    """Raises UsageError, ProviderError where the device that is to get the copies takes none."""
     place, source = mirror.place, mirror.point.device
     assert source is not None
     if place.device is None:
@@ -269,57 +320,27 @@ def _check_device(mirror: Mirror, facts: Facts) -> None:
     device = facts.devices.get(place.device)
     if device is not None and not device.up:
         raise ProviderError(f"{device.name} is down, and copies to it are lost", f"ip link set {device.name} up")
+
+
+def _check_loop(mirror: Mirror, facts: Facts) -> None:
+    source, place = mirror.point.device, mirror.place
+    assert source is not None
+    assert place.device is not None
     if reason := loop(facts.devices, source, place.device, for_vm=mirror.target.kind is TargetKind.VM):
         raise UsageError(reason, "take a NIC that hangs on no switch of the VM, a collector VM, or a tunnel")
 
 
-def loop(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceKey, *, for_vm: bool) -> str:
-    """How copies sent to `target` would come by `source` again, "" when they would not."""
-    name = devices[target].name if target in devices else "the target"
-    if leads_back(devices, source, target):
-        return f"copies sent to {name} would come back to the VM and be copied again"
-    ours, theirs = devices.get(source), devices.get(target)
-    if not for_vm and ours and theirs and ours.master and ours.master == theirs.master:
-        return f"{name} is a port of the VM's own bridge, where copies would pass for the VM's own frames"
-    return ""
-
-
-def leads_back(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceKey) -> bool:
-    """Whether a frame that leaves by `target` can get to `source` over bridges and veth pairs of this host."""
-    seen: set[DeviceKey] = set()
-    todo = [target]
-    while todo:
-        key = todo.pop()
-        if key in seen or key not in devices:
-            continue
-        seen.add(key)
-        if source in (key, devices[key].peer):
-            return True
-        todo.extend(_onward(devices, devices[key]))
-    return False
-
-
-def _onward(devices: Mapping[DeviceKey, Device], device: Device) -> Iterator[DeviceKey]:
-    """The devices by which a frame leaves that was given to `device`."""
-    entry = device
-    if device.peer:
-        entry = devices.get(device.peer, device)
-        if not entry.master:
-            return
-    elif device.kind != "bridge":
-        return
-    bridge = DeviceKey(entry.key.netns, entry.master if device.peer else device.key.index)
-    for port in devices.values():
-        if port.key.netns == bridge.netns and port.master == bridge.index and port.key != entry.key:
-            yield port.key
-
-
-def _check_tunnel(mirror: Mirror, facts: Facts) -> None:
+def check_tunnel(mirror: Mirror, facts: Facts) -> None:
+    """Raises ProviderError where the kernel makes no such tunnel, or knows no way for its packets."""
     if facts.missing:
         raise no_such_tunnel(facts.missing)
-    remote, source = mirror.target.remote, facts.devices.get(mirror.point.device) if mirror.point.device else None
     if not facts.route:
+        remote = mirror.target.remote
         raise ProviderError(f"no route to the collector {remote}", f"ip route get {remote} must answer")
+
+
+def _check_route(mirror: Mirror, facts: Facts) -> None:
+    remote, source = mirror.target.remote, facts.devices.get(mirror.point.device) if mirror.point.device else None
     if source and facts.route == source.name:
         raise UsageError(f"packets to {remote} leave by {source.name} itself, which would be mirrored for ever")
     inside = facts.devices.get(source.peer) if source and source.peer else None
@@ -367,30 +388,39 @@ def without_own(program: bytes, target: Target) -> bytes:
     code.set_x(0)
     code.ldh(12)
     code.jeq(_IP4 if address.version == 4 else _IP6, None, other)
+    compare(code, 30 if address.version == 4 else 38, address.packed, other)
     code.ldb(23 if address.version == 4 else 20)
+    if address.version == 6:
+        code.jeq(_IP6_FRAGMENT, own, None)
     code.jeq(_UDP if target.kind in PORTS else _GRE, None, other)
-    for at, word in enumerate(struct.unpack(f"!{len(address.packed) // 4}I", address.packed)):
-        code.ld((30 if address.version == 4 else 38) + 4 * at)
-        code.jeq(word, None, other)
     _own_port(code, target, address.version, own, other)
     code.place(own)
     code.ret(0)
-    return _in_front(code, other, program)
+    return in_front(code, other, program)
+
+
+def compare(code: Code, at: int, wanted: bytes, other: Label) -> None:
+    """Go on where the frame has those words at `at`, else to `other`; so do frames that are shorter."""
+    code.op(bpf.LD_LENGTH)
+    code.jge(at + len(wanted), None, other)
+    for number, word in enumerate(struct.unpack(f"!{len(wanted) // 4}I", wanted)):
+        code.ld(at + 4 * number)
+        code.jeq(word, None, other)
 
 
 def without_vlan(program: bytes, vlan: int) -> bytes:
     """`program`, refusing first of all what has the tag of that VLAN."""
     code, other = Code(), Label("other")
-    code.op(bpf.LD_BYTE_AT, _VLAN_TAG_PRESENT)
+    code.op(bpf.LD_BYTE_AT, VLAN_TAG_PRESENT)
     code.jeq(0, other, None)
-    code.op(bpf.LD_HALF_AT, _VLAN_TAG)
+    code.op(bpf.LD_HALF_AT, VLAN_TAG)
     code.op(bpf.AND, 0xFFF)
     code.jeq(vlan, None, other)
     code.ret(0)
-    return _in_front(code, other, program)
+    return in_front(code, other, program)
 
 
-def _in_front(code: Code, other: Label, program: bytes) -> bytes:
+def in_front(code: Code, other: Label, program: bytes) -> bytes:
     """`program` behind what ends at `other`."""
     code.place(other)
     # A program may expect both to be 0.

@@ -8,10 +8,13 @@ from tapwright.adapters import namespaces, tc
 from tapwright.adapters.tc_filters import BY_HANDLE, Action, Filter, NewFilter
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
+from tapwright.plan.mirrors import parse
 from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers import linux_tunnel
-from tapwright.providers.linux_made import brought_hooks, enter, filters_of, mark_on, mirrored
+from tapwright.providers.linux_made import brought_hooks, enter, filters_of, mark_on, mirrored, tunnelled
 from tapwright.providers.linux_mirror import made_hooks
+from tapwright.providers.linux_vlan_programs import lets_through
+from tapwright.providers.linux_vlans import CIRCLE_ADVICE, circle, passes_of
 
 _FOREMOST = 47
 """Priority of a filter on a hook where nobody else has one: before all that the kernel numbers by itself (49152)."""
@@ -75,6 +78,8 @@ def _copy(netns: Netns, operation: Operation) -> None:
         return
     if operation.text("was"):
         raise ProviderError(f"the mirror of {device.ifname} is gone", "stop it and open it again")
+    if hook == "egress":
+        _refuse_circle(netns, operation)
     wanted = NewFilter(
         hook=hook,
         pref=_place(device.ifname, hook, there),
@@ -84,6 +89,14 @@ def _copy(netns: Netns, operation: Operation) -> None:
         by_handle=any(each.parent == BY_HANDLE for each in there),
     )
     tc.add_filter(netns, device, _target(netns, operation), wanted)
+
+
+def _refuse_circle(netns: Netns, operation: Operation) -> None:
+    """Whoever opened another mirror since ours was planned may copy what our tunnel sends."""
+    for bridge, tag in passes_of(operation):
+        beside = [program for program in tunnelled(netns, bridge) if lets_through(program, tag)]
+        if why := circle(parse(operation.text("target")), beside):
+            raise ProviderError(f"on {bridge} {why}", CIRCLE_ADVICE)
 
 
 def _replace(netns: Netns, device: tc.Link, operation: Operation, there: Filter) -> None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
-
 from tapwright.adapters import tc
 from tapwright.errors import ProviderError
 from tapwright.model import Netns
 from tapwright.plan.mirrors import TargetKind
 from tapwright.plan.steps import Finding, Found, Mark, Operation
 from tapwright.providers.linux_made import named
-from tapwright.providers.linux_mirror import no_such_tunnel
+from tapwright.providers.linux_mirror import is_tunnel, no_such_tunnel
 
 MTU = 65000
 """Bytes: no frame of a VM is refused by the tunnel; what is too long for the way is cut into fragments behind it."""
-_OWN_NAME = re.compile(r"twm[0-9a-f]{8}")
 _KINDS = {"vxlan": "vxlan", "geneve": "geneve", "gre": "gretap", "erspan2": "erspan", "erspan3": "erspan"}
 
 
@@ -84,7 +81,7 @@ def _is_ours(device: tc.Link, operation: Operation) -> bool:
         return False
     if mark := Mark.parse(device.ifalias):
         return mark.session == operation.text("session")
-    return bool(not device.ifalias and not device.up and _OWN_NAME.fullmatch(device.ifname))
+    return bool(not device.ifalias and not device.up and is_tunnel(device.ifname))
 
 
 def found(netns: Netns, operation: Operation) -> Finding:

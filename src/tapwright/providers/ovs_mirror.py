@@ -16,7 +16,7 @@ from tapwright.errors import ProviderError, UsageError
 from tapwright.plan.mirrors import Direction, Mirror, Target, TargetKind, parse, vlans_of
 from tapwright.plan.preflight import loop
 from tapwright.plan.steps import Argument, Mark, Operation, Step
-from tapwright.providers.linux_mirror import asks_direction
+from tapwright.providers.linux_mirror import refuse_direction
 
 MARK = "tapwright-mark"
 """External id with `Mark.text` on every row of ours."""
@@ -151,11 +151,7 @@ def _refuse_whole(mirror: Mirror) -> None:
     """Of a switch's VLANs."""
     if not mirror.vlans:
         raise UsageError(f"which frames of switch {mirror.point.device_name}?", "name the VLANs: --vlan 10")
-    if mirror.direction is not Direction.BOTH or asks_direction(mirror.program):
-        raise UsageError(
-            f"frames of {mirror.source} have no direction: there is no VM that they come to or from",
-            "leave the direction out, filter by addresses, or mirror a VM",
-        )
+    refuse_direction(mirror)
     if mirror.target.vlan and mirror.target.vlan in mirror.vlans:
         raise UsageError(f"copies of {mirror.source} cannot go into the same VLAN", "take another VLAN")
 
