@@ -1,8 +1,9 @@
 """What is said before a mirror is opened, and that it is what happens: on a real Open vSwitch and the real kernel."""
 
+import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from support.entered import entered
 from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, World, points_of, world
 from support.netns import ip, veth
 from support.packets import speaking
-from support.vnics import quiet_namespace
+from support.vnics import allow_ip6, quiet_namespace
 from tapwright.filter import compile_filter
 from tapwright.find.topology import join
 from tapwright.model import Host
@@ -271,6 +272,9 @@ def bridge(tmp: Path) -> Iterator[tuple[str, str, str]]:
         veth(host, "up0", "eth0", collector)
         ip("addr", "add", "172.31.0.1/24", "dev", "up0", netns=host)
         ip("addr", "add", f"{COLLECTOR}/24", "dev", "eth0", netns=collector)
+        for netns, device, address in ((host, "up0", "fd00::1"), (collector, "eth0", "fd00::9")):
+            allow_ip6(netns, device)
+            ip("addr", "add", f"{address}/64", "dev", device, "nodad", netns=netns)
         yield host, web, collector
 
 
@@ -295,6 +299,41 @@ def test_the_kernels_tunnel_sends_large_copies_in_fragments(tmp_path: Path) -> N
         first, later = fragments(provider, mirror, web, collector, found.largest + 1)
         assert first
         assert later
+
+
+def test_the_kernels_tunnel_over_ipv6_loses_large_copies(tmp_path: Path) -> None:
+    with bridge(tmp_path) as (host, web, collector), ExitStack() as undoing:
+        provider, mirror = linux(host, [web], "vxlan://[fd00::9]?vni=8")
+        found = judge(mirror, provider.scouted(mirror))
+        assert "counts them as errors" in found.warnings[0].text
+        steps = provider.steps(mirror)
+        for step in steps:
+            undoing.callback(provider.perform, step.undo)
+            provider.perform(step.do)
+        listener, end = listening(collector, "eth0"), speaking(web, "eth0")
+        undoing.callback(listener.close)
+        undoing.callback(end.close)
+        # The first ones wait for the neighbour, or are given up with it.
+        until(lambda: end.send(frame(found.largest)) and wrapped(listener))
+        before = refused(host, steps[0].do.text("device"))
+        until(lambda: end.send(frame(found.largest + 1)) and refused(host, steps[0].do.text("device")) > before + 3)
+        assert {size for size in wrapped(listener)} <= {1500 + 14}
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+
+
+def wrapped(listener: socket.socket) -> list[int]:
+    """Lengths of the tunnel's packets that arrive."""
+    return [len(packet) for packet in received(listener, 0.1) if packet[12:14] == b"\x86\xdd" and packet[20] in (17, 44)]
+
+
+def refused(netns: str, device: str) -> int:
+    """Errors of sending that the device has counted."""
+    return int(json.loads(ip("-s", "-j", "link", "show", device, netns=netns))[0]["stats64"]["tx"]["errors"])
 
 
 def fragments(provider: Linux, mirror: Mirror, web: str, collector: str, size: int) -> tuple[int, int]:

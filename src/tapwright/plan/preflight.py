@@ -35,12 +35,14 @@ class TooLarge(StrEnum):
     """What becomes of a copy that is larger than the way allows."""
 
     LOST = "lost"
+    REFUSED = "refused"
     FRAGMENTS = "fragments"
     UNKNOWN = "unknown"
 
 
 _BEYOND = {
     TooLarge.LOST: "they are lost, neither cut nor in fragments, and no counter of the host tells",
+    TooLarge.REFUSED: "they are lost, and the tunnel's device counts them as errors",
     TooLarge.FRAGMENTS: "they are sent in IP fragments, which a collector has to put together: `tapwright collect` "
     "keeps the first one, cut",
     TooLarge.UNKNOWN: "they may be lost or cut",

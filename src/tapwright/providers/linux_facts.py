@@ -119,8 +119,9 @@ def scout(mirror: Mirror, seen: Devices) -> preflight.Facts:
     route = tc.way(point.netns, mirror.target.remote)
     device = next((d for d in devices.values() if (d.key.netns, d.name) == (point.netns.inode, route.dev)), None)
     way = preflight.Way(route.dev, route.gateway, route.mtu or (device.mtu if device else 0))
-    # None of the tunnels that are made here says that its packets must not be fragmented.
-    return replace(known, way=way, too_large=preflight.TooLarge.FRAGMENTS)
+    # None of the tunnels that are made here says that its packets must not be fragmented; IPv6 does by itself.
+    six = ":" in mirror.target.remote
+    return replace(known, way=way, too_large=preflight.TooLarge.REFUSED if six else preflight.TooLarge.FRAGMENTS)
 
 
 def _takes(taker: Device | None, beyond: Device | None) -> int:

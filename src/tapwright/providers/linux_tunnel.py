@@ -11,7 +11,7 @@ from tapwright.providers.linux_made import named
 from tapwright.providers.linux_mirror import is_tunnel, no_such_tunnel
 
 MTU = 65000
-"""Bytes: no frame of a VM is refused by the tunnel; what is too long for the way is cut into fragments behind it."""
+"""Bytes: no frame of a VM is refused by the tunnel; what is too long for the way IPv4 cuts into fragments behind it."""
 _KINDS = {"vxlan": "vxlan", "geneve": "geneve", "gre": "gretap", "erspan2": "erspan", "erspan3": "erspan"}
 
 
