@@ -547,6 +547,9 @@ def test_a_tunnel_left_half_made_is_undone(quiet: World) -> None:
     provider, steps = quiet.steps(f"vxlan://{COLLECTOR}?vni=5")
     name = steps[0].do.text("device")
     ip("link", "add", name, "type", "vxlan", "id", "5", "remote", COLLECTOR, "dstport", "4789", netns=quiet.host)
+    (left,) = provider.leftovers()
+    assert (left.mark, left.undo) == (None, None)
+    assert left.what == f"device {name} in {quiet.host}, which tapwright may have begun to make"
     provider.perform(steps[0].undo)
     assert quiet.look() == before
     ip("link", "add", name, "type", "vxlan", "id", "5", "remote", COLLECTOR, "dstport", "4789", netns=quiet.host)

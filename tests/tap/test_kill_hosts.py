@@ -3,6 +3,8 @@
 import itertools
 import random
 import re
+import shlex
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -92,7 +94,7 @@ def test_while_it_steps_down_and_back(in_memory: Path, every_fault: bool, down: 
 
 
 def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
-    """The marks are enough; hooks on which nothing is can carry none, and harm nobody."""
+    """The marks are enough, but for what has none yet: hooks on which nothing is, a tunnel's device that is told."""
     before = host.look()
     for first, case in enumerate(host.among(every_fault)):
         names = points_of(host.life(case))
@@ -106,6 +108,10 @@ def test_with_the_journal_lost(host: Host, every_fault: bool) -> None:
                 assert "new hooks" in "".join(names[: number + 1]), where
                 device = "br0" if case == "a VLAN of the bridge" else "vnet1"
                 tc("qdisc", "del", "dev", device, "clsact", netns=host.netns)
+            for left in (left for tapper in host.tappers for left in tapper.leftovers()):
+                assert "may have begun to make" in left.what, where
+                assert "ip link add" in "".join(names[: number + 1]), where
+                subprocess.run(shlex.split(left.command), check=True, timeout=20)
             host.settled(before, where)
 
 

@@ -12,6 +12,7 @@ from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.linux_made import mark_on
+from tapwright.providers.linux_tunnel import half_made
 
 _TC_HANDLE = re.compile(r"[0-9a-fx:]{1,32}")
 
@@ -102,14 +103,15 @@ def _goals(each: Filter) -> str:
 
 
 def _left_device(netns: Netns, link: tc.Link) -> Iterator[Leftover]:
-    mark = Mark.parse(link.ifalias)
-    if mark is None:
-        return
-    undo = Operation.of(
-        "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session
-    )
-    what = f"device {link.ifname}{_inside(netns)}"
-    yield Leftover("linux", what, mark, undo, _command(netns, "ip", "link", "del", "dev", link.ifname))
+    what, command = f"device {link.ifname}{_inside(netns)}", _command(netns, "ip", "link", "del", "dev", link.ifname)
+    if mark := Mark.parse(link.ifalias):
+        undo = Operation.of(
+            "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session
+        )
+        yield Leftover("linux", what, mark, undo, command)
+    elif half_made(link):
+        # The journal knows whose it is. Where that is lost too, a name is too little to remove it for.
+        yield Leftover("linux", f"{what}, which tapwright may have begun to make", None, None, command)
 
 
 def _inside(netns: Netns) -> str:

@@ -77,11 +77,14 @@ def remove(netns: Netns, operation: Operation) -> None:
 
 def _is_ours(device: tc.Link, operation: Operation) -> bool:
     """A tunnel by its alias; one of our name without alias is ours, from before a kill."""
-    if device.linkinfo.info_kind.removeprefix("ip6") not in _KINDS.values():
-        return False
-    if mark := Mark.parse(device.ifalias):
-        return mark.session == operation.text("session")
-    return bool(not device.ifalias and not device.up and is_tunnel(device.ifname))
+    mark = Mark.parse(device.ifalias)
+    wraps = device.linkinfo.info_kind.removeprefix("ip6") in _KINDS.values()
+    return wraps and (mark.session == operation.text("session") if mark else half_made(device))
+
+
+def half_made(device: tc.Link) -> bool:
+    """Whether it looks like one of ours from before it had its mark, whatever kind it is of."""
+    return not device.ifalias and not device.up and is_tunnel(device.ifname)
 
 
 def found(netns: Netns, operation: Operation) -> Finding:
