@@ -12,7 +12,7 @@ const SHORTEST: Duration = Duration::from_micros(500);
 /// The same after a step down: whenever we wake up, a VM that sends as fast as it can is moved to another processor
 /// or waits, which costs it far more than what we do then.
 const RARE: Duration = Duration::from_millis(100);
-/// Cut or sampled packets come more slowly; no more than half of the ring should be filled within one.
+/// Cut or sampled packets come more slowly.
 const NANOSECONDS: u64 = 5; // per byte
 
 /// The two lengths of a nap.
@@ -25,11 +25,11 @@ pub struct Naps {
 impl Naps {
     /// For rings of that shape.
     pub fn new(shape: Geometry) -> Self {
-        let ring = u64::from(shape.block_size) * u64::from(shape.blocks);
-        let usual = Duration::from_nanos(ring / 4 / FILLED).clamp(SHORTEST, NAP);
+        let quarter = u64::from(shape.block_size) * u64::from(shape.blocks) / 4;
+        let usual = Duration::from_nanos(quarter / FILLED).clamp(SHORTEST, NAP);
         // Blocks are handed over when they are full or time is up, whichever is first.
         let timed = Duration::from_millis(u64::from(shape.blocks) * u64::from(shape.retire_ms) / 4);
-        let filled = Duration::from_nanos((ring / 2).saturating_mul(NANOSECONDS));
+        let filled = Duration::from_nanos(quarter.saturating_mul(NANOSECONDS));
         let rare = RARE.min(timed).min(filled).max(usual);
         Self { usual, rare }
     }
@@ -58,10 +58,10 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_the_ring_and_of_its_time() {
-        assert_eq!(naps(1, 48 << 20), (4000, 100_000));
+    fn a_quarter_of_the_ring_and_of_its_time() {
+        assert_eq!(naps(1, 48 << 20), (4000, 62_914));
         assert_eq!(naps(1, 1 << 30), (4000, 100_000));
-        assert_eq!(naps(1, 1 << 20), (500, 2621));
+        assert_eq!(naps(1, 1 << 20), (500, 1310));
     }
 
     #[test]
