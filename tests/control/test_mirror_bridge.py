@@ -82,6 +82,18 @@ def test_what_would_be_changed_is_shown_and_nothing_is(lively: World, tmp_path: 
     assert not difference(before, lively.look())
 
 
+def test_only_a_tag_makes_frames_larger(quiet: World, tmp_path: Path) -> None:
+    shown = [
+        tapwright(
+            "mirror", "--switch", "br0", "--vlan", vlan, "--to", "nic:snf0", "--dry-run", env=sight(quiet, tmp_path)
+        )
+        for vlan in ("0", "10")
+    ]
+    assert [each.code for each in shown] == [0, 0]
+    assert "snf0 takes the switch's largest frames" in shown[0].out
+    assert "frames up to 1514 bytes, and the switch's may be larger" in shown[1].out
+
+
 def test_a_tunnel_that_leaves_by_the_bridge_is_no_loop(quiet: World, tmp_path: Path) -> None:
     settle(quiet)
     target = f"vxlan://{INSIDE}?vni=7"

@@ -291,19 +291,25 @@ def beyond(facts: Facts) -> str:
     return _BEYOND[facts.too_large]
 
 
+def _whose(mirror: Mirror) -> str:
+    return "the switch's" if mirror.point.whole else "the vNIC's"
+
+
 def _fits(mirror: Mirror, facts: Facts) -> Verdict:
     target, most = mirror.target, largest(mirror, facts)
     mtu = facts.way.mtu if facts.way else 0
     if not most:
         known = mtu and facts.vnic_mtu
-        return Verdict("size", Answer.YES, f"the vNIC's largest frames pass the MTU of {mtu}" if known else "not known")
+        return Verdict(
+            "size", Answer.YES, f"{_whose(mirror)} largest frames pass the MTU of {mtu}" if known else "not known"
+        )
     needed = mtu + facts.vnic_mtu + ETHERNET + (_TAG if facts.tagged else 0) - most
     vnic = most - ETHERNET - (_TAG if facts.tagged else 0)
     return Verdict(
         "size", Answer.WARN,
         f"copies of frames with more than {most} bytes do not fit the way to {target.remote}, whose MTU is {mtu}: "
         f"{beyond(facts)}",
-        f"raise the MTU of the way to {needed}, lower the vNIC's to {vnic}, or mirror to a device of this host",
+        f"raise the MTU of the way to {needed}, lower {_whose(mirror)} to {vnic}, or mirror to a device of this host",
     )  # fmt: skip
 
 
@@ -341,9 +347,9 @@ def _taken(mirror: Mirror, facts: Facts) -> Verdict:
     most = largest(mirror, facts)
     name = mirror.place.port or mirror.place.device_name or mirror.target.text
     if not most:
-        return Verdict("size", Answer.YES, f"{name} takes the vNIC's largest frames")
+        return Verdict("size", Answer.YES, f"{name} takes {_whose(mirror)} largest frames")
     return Verdict(
         "size", Answer.WARN,
-        f"{name} takes frames up to {most} bytes, and the vNIC's may be larger: {beyond(facts)}",
+        f"{name} takes frames up to {most} bytes, and {_whose(mirror)} may be larger: {beyond(facts)}",
         f"raise its MTU to {facts.vnic_mtu + (_TAG if facts.tagged else 0)}",
     )  # fmt: skip

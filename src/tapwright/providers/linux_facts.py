@@ -15,7 +15,7 @@ from tapwright.providers import linux_tunnel
 from tapwright.providers.linux_made import brought_hooks, tunnelled
 from tapwright.providers.linux_mirror import Facts, Tags, tunnel_name, tunnel_step
 from tapwright.providers.linux_vlan_programs import lets_through
-from tapwright.providers.linux_vlans import bare
+from tapwright.providers.linux_vlans import bare, tagged
 from tapwright.providers.linux_ways import UPPER, bridges_behind
 
 _FRESH = 0.5
@@ -111,7 +111,8 @@ def scout(mirror: Mirror, seen: Devices) -> preflight.Facts:
     mirrored = devices.get(point.device) if point.device else None
     known = preflight.Facts(vnic_mtu=mirrored.mtu if mirrored else 0)
     if point.whole:
-        known = replace(known, tagged=True, left_out=True, bare=bare(mirror, tags_of(mirror, seen.survey())))
+        tags = tags_of(mirror, seen.survey())
+        known = replace(known, tagged=tagged(mirror, tags), left_out=True, bare=bare(mirror, tags))
     if not mirror.target.tunnel:
         taker = devices.get(mirror.place.device) if mirror.place.device else None
         beyond = devices.get(taker.peer) if taker and taker.peer else None

@@ -85,8 +85,17 @@ def _named(mirror: Mirror, tags: Tags) -> str:
 
 def bare(mirror: Mirror, tags: Tags) -> str:
     """Which VLANs' frames are copied without their tag, in words; "" where none are."""
-    found = [vlan for vlan in mirror.vlans if vlan and (vlan in tags.untagged or vlan == tags.pvid)]
+    found = [vlan for vlan in mirror.vlans if vlan and _is_bare(vlan, tags)]
     return f"VLAN {', '.join(map(str, found))} without a tag, as at {mirror.point.device_name} itself" if found else ""
+
+
+def tagged(mirror: Mirror, tags: Tags) -> bool:
+    """Whether any of its copies has a tag."""
+    return not all(_is_bare(vlan, tags) for vlan in mirror.vlans)
+
+
+def _is_bare(vlan: int, tags: Tags) -> bool:
+    return not vlan or vlan in tags.untagged or vlan == tags.pvid
 
 
 # What is refused
