@@ -115,7 +115,7 @@ class Governor:
         if step:
             return self._do(before, *step)
         if idle(self.policy, self.latest):
-            self._due = max(self._due, now + _IDLE - TICK / 2)
+            self._due = max(self._due, now + _IDLE)
         return None
 
     def _stretches(self) -> list[Readings]:
