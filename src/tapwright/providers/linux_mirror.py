@@ -94,13 +94,19 @@ def steps(mirror: Mirror, facts: Facts) -> Sequence[Step]:
 
 
 def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
-    to = mirror.place.device_name
-    if mirror.target.tunnel:
-        to = tunnel_name(mirror)
-        yield tunnel_step(mirror, to, facts.local)
+    to, made_first = taker(mirror, facts)
+    yield from made_first
     made = not facts.hooks or facts.ours
     for direction, hook in _hooks(mirror):
         yield _copy(mirror, direction, hook, to, made=made)
+
+
+def taker(mirror: Mirror, facts: Facts) -> tuple[str, tuple[Step, ...]]:
+    """The device that copies are handed to, and the step that makes it where it is a tunnel's."""
+    if not mirror.target.tunnel:
+        return mirror.place.device_name, ()
+    name = tunnel_name(mirror)
+    return name, (tunnel_step(mirror, name, facts.local),)
 
 
 def _hooks(mirror: Mirror) -> list[tuple[Direction, str]]:

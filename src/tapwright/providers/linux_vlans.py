@@ -27,8 +27,7 @@ from tapwright.providers.linux_mirror import (
     copying,
     mirrored_at,
     refuse_direction,
-    tunnel_name,
-    tunnel_step,
+    taker,
     without_own,
 )
 from tapwright.providers.linux_vlan_programs import only_vlans, tags_at, without_echoes
@@ -49,10 +48,8 @@ def steps(mirror: Mirror, facts: Facts) -> Sequence[Step]:
 
 
 def _steps(mirror: Mirror, facts: Facts) -> Iterator[Step]:
-    to = mirror.place.device_name
-    if mirror.target.tunnel:
-        to = tunnel_name(mirror)
-        yield tunnel_step(mirror, to, facts.local)
+    to, made_first = taker(mirror, facts)
+    yield from made_first
     yield _overhearing(mirror)
     made = not facts.hooks or facts.ours
     passes = {"passes": passes_text(facts.passes), "target": mirror.target.text} if facts.passes else {}
