@@ -1,13 +1,14 @@
 """Mirrors by tc in the real kernel: each target gets what the filter matches at the VM's own port, and nothing else."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
 from support.copied import World, opened, world
 from support.frames import whole_frames
 from support.mirrored import COLLECTOR, COLLECTOR6, DB, WEB, seen, speakers, talk
+from support.netns import ip
 from support.tapes import MARKERS, Speaker, Unwrap, behind, recorded, tapes
 from support.traces import tc
 from tapwright.adapters import livepcap
@@ -146,3 +147,51 @@ def test_copies_are_counted(lively: World) -> None:
     assert all(count and count >= 9 for count in counted)
     assert "Sent" in kernel
     assert [lively.provider.copied(step) for step in copies] == [None, None]
+
+
+def test_frames_are_not_held_up(quiet: World) -> None:
+    """What the VM sends arrives as before while it is mirrored, and once it is not."""
+    frames = [bytes.fromhex("ffffffffffff02000000000a88b5") + bytes([n]) * 60 for n in range(50)]
+    with opened(quiet, "nic:snf0", quiet.place("snf0")):
+        assert arrived(quiet, frames) == Counter(frames)
+    assert arrived(quiet, frames) == Counter(frames)
+
+
+def arrived(world: World, frames: Sequence[bytes]) -> Counter[bytes]:
+    """What came to db of what web sends."""
+    with tapes((world.db, "eth0", "", bytes)) as running:
+        return recorded(running, [Speaker(world.web, frames)])[0]
+
+
+# Own traffic
+
+
+def outer(inner: bytes, fragment: int = 0, protocol: int = 17, port: int = 4789) -> bytes:
+    """A packet to the collector as a tunnel would send it."""
+    datagram = b"\x12\x34" + port.to_bytes(2, "big") + (8 + len(inner)).to_bytes(2, "big") + bytes(2) + inner
+    head = bytes.fromhex("4500") + (20 + len(datagram)).to_bytes(2, "big") + bytes(2) + fragment.to_bytes(2, "big")
+    head += bytes((64, protocol)) + bytes(2) + bytes((172, 31, 0, 1, 172, 31, 0, 9))
+    return bytes.fromhex("ffffffffffff02000000000a0800") + head + datagram
+
+
+def test_what_the_tunnel_itself_sends_is_never_copied(quiet: World) -> None:
+    """A VM that routes, or is an overlay's gateway, has copies pass by on their way to the collector."""
+    own = [outer(bytes(60)), outer(bytes(60), fragment=185), outer(bytes(60), fragment=0x2000)]
+    others = [outer(bytes(60), port=4790), outer(bytes(60), protocol=6), outer(bytes(64))[:26] + bytes(60)]
+    with (
+        opened(quiet, f"vxlan://{COLLECTOR}?vni=5"),
+        tapes((quiet.host, "vnet1", "", bytes), (quiet.collector, "eth0", "udp port 4789", behind(50))) as running,
+    ):
+        at_port, copied = recorded(running, [Speaker(quiet.web, [*own, *others])])
+    assert sorted(at_port.elements()) == sorted(own + others)
+    assert sorted(copied.elements()) == sorted(others)
+
+
+def test_the_tunnel_says_nothing_of_its_own_accord(quiet: World) -> None:
+    with opened(quiet, f"vxlan://{COLLECTOR}?vni=5") as steps:
+        device = steps[0].do.text("device")
+        shown = ip("-d", "link", "show", "dev", device, netns=quiet.host)
+        assert {"NOARP", "UP"} <= set(shown.split("<")[1].split(">")[0].split(","))
+        assert "MULTICAST" not in shown
+        assert "nolearning" in shown
+        assert ip("-s", "-j", "link", "show", "dev", device, netns=quiet.host).count('"packets":0') == 2

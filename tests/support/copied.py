@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from support.mirrored import COLLECTOR, COLLECTOR6, DB, MARK, WEB
 from support.netns import ifindex, inode, ip, veth
-from support.traces import difference, traces
+from support.traces import difference, tc, traces
 from support.vnics import allow_ip6, plug, quiet_namespace
 from tapwright.find.names import resolve_switch
 from tapwright.find.topology import join
@@ -87,6 +87,26 @@ def opened(world: World, target: str | Target, place: Place | None = None, **mor
     assert {provider.found(step).found for step in steps} == {Found.ABSENT}
     changed = difference(before, world.look())
     assert not changed, changed
+
+
+def do(provider: Linux, steps: Sequence[Step]) -> None:
+    for step in steps:
+        provider.perform(step.do)
+
+
+def undo(provider: Linux, steps: Sequence[Step]) -> None:
+    for step in reversed(steps):
+        provider.perform(step.undo)
+
+
+def findings(provider: Linux, steps: Sequence[Step]) -> list[Found]:
+    return [provider.found(step).found for step in steps]
+
+
+def their_filter(world: World, hook: str = "ingress", pref: str = "1", device: str = "vnet1") -> None:
+    """All of web's frames to vnet3, by somebody else."""
+    what = ["u32", "match", "u32", "0", "0", "action", "mirred", "egress", "mirror", "dev", "vnet3"]
+    tc("filter", "add", "dev", device, hook, "protocol", "all", "pref", pref, *what, netns=world.host)
 
 
 @contextmanager
