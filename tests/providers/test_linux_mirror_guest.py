@@ -16,7 +16,8 @@ from tapwright.adapters import command, tc
 from tapwright.model import Netns
 from tapwright.plan.mirrors import Mirror, parse
 from tapwright.providers import linux_tunnel
-from tapwright.providers.linux_mirror import at_hook, marked, tunnel_name, tunnel_step
+from tapwright.providers.linux_mirror import tunnel_name, tunnel_step
+from tapwright.providers.linux_programs import at_hook, marked
 
 pytestmark = [pytest.mark.root, pytest.mark.guest]
 

@@ -13,8 +13,8 @@ from support.tapes import tape
 from support.tunnelling import FAILED, guest
 from support.vnics import quiet_namespace
 from tapwright.adapters.tc import HOOKS
-from tapwright.providers.linux_mirror import Tags, at_hook, marked
-from tapwright.providers.linux_vlan_programs import only_vlans, tags_at
+from tapwright.providers.linux_programs import at_hook, marked
+from tapwright.providers.linux_vlan_programs import Tags, only_vlans, tags_at
 
 pytestmark = [pytest.mark.root, pytest.mark.guest]
 

@@ -11,8 +11,9 @@ from tapwright.plan.mirrors import Mirror, Place, parse
 from tapwright.plan.points import Point, PointKind
 from tapwright.plan.steps import NOBODY, Operation
 from tapwright.providers.linux_facts import passed, tags_of
-from tapwright.providers.linux_mirror import Facts, Tags, at_hook, marked, sampled, without_own
-from tapwright.providers.linux_vlan_programs import lets_through, only_vlans, tags_at
+from tapwright.providers.linux_mirror import Facts, sampled
+from tapwright.providers.linux_programs import at_hook, marked, without_own
+from tapwright.providers.linux_vlan_programs import Tags, lets_through, only_vlans, tags_at
 from tapwright.providers.linux_vlans import circle, passes_of, passes_text, steps
 
 DOT1Q = 0x8100

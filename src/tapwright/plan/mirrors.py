@@ -73,6 +73,11 @@ class Target:
         return bool(self.remote)
 
     @property
+    def udp_port(self) -> int:
+        """Where a tunnel's packets go to; 0 for those that are not UDP."""
+        return self.port or _UDP_PORTS.get(self.kind, 0)
+
+    @property
     def text(self) -> str:
         """As `parse` reads it."""
         if self.kind in (TargetKind.NIC, TargetKind.VM):
@@ -133,6 +138,8 @@ _TUNNELS: dict[TargetKind, tuple[str, int, tuple[str, ...]]] = {
     TargetKind.GENEVE: ("vni", 0xFF_FFFF, ("port",)),
 }
 """kind -> what its number is called, the highest one, and what else may be said"""
+_UDP_PORTS = {TargetKind.VXLAN: 4789, TargetKind.GENEVE: 6081}
+"""Where RFC 7348 and RFC 8926 want them."""
 _HIGHEST = {"index": 0xF_FFFF, "port": 0xFFFF}
 _HINT = "write it as nic:DEV, vm:NAME/NIC, rspan:VLAN, or erspan2://, erspan3://, gre://, vxlan://, geneve://ADDRESS"
 

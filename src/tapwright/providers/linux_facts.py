@@ -13,8 +13,8 @@ from tapwright.plan import preflight
 from tapwright.plan.mirrors import Mirror
 from tapwright.providers import linux_tunnel
 from tapwright.providers.linux_made import brought_hooks, tunnelled
-from tapwright.providers.linux_mirror import Facts, Tags, tunnel_name, tunnel_step
-from tapwright.providers.linux_vlan_programs import lets_through
+from tapwright.providers.linux_mirror import Facts, tunnel_name, tunnel_step
+from tapwright.providers.linux_vlan_programs import Tags, lets_through
 from tapwright.providers.linux_vlans import bare, tagged
 from tapwright.providers.linux_ways import UPPER, bridges_behind
 

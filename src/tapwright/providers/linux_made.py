@@ -12,7 +12,8 @@ from tapwright.adapters import namespaces, process, tc
 from tapwright.adapters.tc_filters import Filter
 from tapwright.model import Netns
 from tapwright.plan.steps import Mark, Operation
-from tapwright.providers.linux_mirror import is_tunnel, made_hooks, mark_of
+from tapwright.providers.linux_mirror import is_tunnel, made_hooks
+from tapwright.providers.linux_programs import mark_of
 
 
 def mark_on(found: Filter) -> Mark | None:

@@ -14,51 +14,26 @@ How what we made is told from what others made, without the journal:
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tapwright.adapters.tc import MAX_INSTRUCTIONS
 from tapwright.errors import ProviderError, UsageError
-from tapwright.filter import code as bpf
-from tapwright.filter.assemble import assemble
-from tapwright.filter.code import Code, Label
 from tapwright.filter.lowered import sampled as lowered
-from tapwright.filter.program import Instruction, Program, pack
+from tapwright.filter.program import Program
 from tapwright.model import Device, DeviceKey, Netns
-from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
+from tapwright.plan.mirrors import Direction, Mirror, Place, TargetKind
 from tapwright.plan.points import PointKind
 from tapwright.plan.steps import Mark, Operation, Step
+from tapwright.providers.linux_programs import asks_direction, at_hook, marked, without_own
+from tapwright.providers.linux_vlan_programs import Tags
 from tapwright.providers.linux_ways import loop
 
 HERE = "nic:, vm: and vxlan:// work here"
-PORTS = {TargetKind.VXLAN: 4789, TargetKind.GENEVE: 6081}
-"""Where RFC 7348 and RFC 8926 want them."""
-_PACKET_TYPE = 0xFFFFF004
-"""SKF_AD_OFF + SKF_AD_PKTTYPE, as an offset"""
-VLAN_TAG, VLAN_TAG_PRESENT = 0xFFFFF02C, 0xFFFFF030
-"""SKF_AD_OFF + SKF_AD_VLAN_TAG and SKF_AD_VLAN_TAG_PRESENT: the kernel takes a tag off before a filter runs"""
-_OUTGOING, _TO_US = 4, 0
-"""PACKET_OUTGOING, PACKET_HOST"""
-_TAIL = 0x7477
-_IP4, _IP6, _UDP, _GRE, _IP6_FRAGMENT = 0x0800, 0x86DD, 17, 47, 44
 _MODULES = {"gretap": "ip_gre", "ip6gretap": "ip6_gre", "erspan": "ip_gre", "ip6erspan": "ip6_gre"}
 _TUNNEL = re.compile(r"twm[0-9a-f]{8}")
-
-
-@dataclass(frozen=True, slots=True)
-class Tags:
-    """How VLANs are told at the device of a bridge itself; of one that is not VLAN-aware there is nothing to say."""
-
-    protocol: int = 0
-    """EtherType of the tags by which it keeps VLANs apart, 0 where it does not."""
-    pvid: int | None = None
-    """The VLAN of what the host sends without a tag."""
-    untagged: tuple[int, ...] = ()
-    """Those whose frames come to the host without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +51,7 @@ class Facts:
     """The address of ours that they leave with."""
     missing: str = ""
     """The kind of tunnel device that the target needs and this kernel does not have."""
-    tags: Tags = Tags()
+    tags: Tags = field(default_factory=Tags)
     """Of the bridge, where VLANs of one are mirrored."""
     passes: tuple[tuple[str, int | None], ...] = ()
     """Bridges of the same namespace that the tunnel's packets pass, and with which tag: 0 none, None unknown."""
@@ -192,12 +167,6 @@ def sampled(step: Step, before: Step, one_in: int) -> Step | None:
     return Step(do, step.undo, step.why if one_in == 1 else f"{step.why}; one frame in {one_in}")
 
 
-def asks_direction(program: bytes) -> bool:
-    """Whether a program tells what comes in from what goes out."""
-    instructions = Program(program).instructions if program else ()
-    return any(_is_direction(instruction) for instruction in instructions)
-
-
 def tunnel_step(mirror: Mirror, name: str, local: str = "") -> Step:
     """The step that makes the device which wraps; `local` is the address that its packets come from."""
     target, netns = mirror.target, mirror.point.netns
@@ -215,7 +184,7 @@ def tunnel_step(mirror: Mirror, name: str, local: str = "") -> Step:
         remote=target.remote,
         number=target.number,
         extra=target.index,
-        port=target.port or PORTS.get(target.kind, 0),
+        port=target.udp_port,
         local=local,
         mark=mirror.mark.text,
     )
@@ -358,112 +327,3 @@ def no_such_tunnel(kind: str) -> ProviderError:
     """What to say where the kernel does not have a kind of device."""
     module = _MODULES.get(kind, kind)
     return ProviderError(f"this kernel makes no {kind} device", f"modprobe {module}; without it {HERE}")
-
-
-# Programs
-
-
-def at_hook(program: bytes, *, outgoing: bool) -> bytes:
-    """`program` (b"" copies all) for one hook, where packets have no type that tells the direction.
-
-    What it asks for as `inbound` and `outbound` is answered here, once and for all.
-    """
-    instructions = Program(program).instructions if program else (Instruction(bpf.RET, 0, 0, 0xFFFFFFFF),)
-    return pack(_settled(instruction, outgoing=outgoing) for instruction in instructions)
-
-
-def _is_direction(instruction: Instruction) -> bool:
-    loads = (bpf.LD_BYTE_AT, bpf.LD_HALF_AT, bpf.LD_WORD_AT)
-    return instruction.code in loads and instruction.k == _PACKET_TYPE
-
-
-def _settled(instruction: Instruction, *, outgoing: bool) -> Instruction:
-    if not _is_direction(instruction):
-        return instruction
-    return Instruction(bpf.LD_IMMEDIATE, 0, 0, _OUTGOING if outgoing else _TO_US)
-
-
-def without_own(program: bytes, target: Target) -> bytes:
-    """`program`, refusing first of all what a tunnel to `target` itself sends.
-
-    Such packets leave by an uplink and not by a vNIC, unless the VM is on the way to the collector
-    (a router, an overlay's gateway): then each copy would be copied for ever.
-    """
-    code, own, other = Code(), Label("own"), Label("other")
-    address = ipaddress.ip_address(target.remote)
-    code.set_x(0)
-    code.ldh(12)
-    code.jeq(_IP4 if address.version == 4 else _IP6, None, other)
-    compare(code, 30 if address.version == 4 else 38, address.packed, other)
-    code.ldb(23 if address.version == 4 else 20)
-    if address.version == 6:
-        code.jeq(_IP6_FRAGMENT, own, None)
-    code.jeq(_UDP if target.kind in PORTS else _GRE, None, other)
-    _own_port(code, target, address.version, own, other)
-    code.place(own)
-    code.ret(0)
-    return in_front(code, other, program)
-
-
-def compare(code: Code, at: int, wanted: bytes, other: Label) -> None:
-    """Go on where the frame has those words at `at`, else to `other`; so do frames that are shorter."""
-    code.op(bpf.LD_LENGTH)
-    code.jge(at + len(wanted), None, other)
-    for number, word in enumerate(struct.unpack(f"!{len(wanted) // 4}I", wanted)):
-        code.ld(at + 4 * number)
-        code.jeq(word, None, other)
-
-
-def without_vlan(program: bytes, vlan: int) -> bytes:
-    """`program`, refusing first of all what has the tag of that VLAN."""
-    code, other = Code(), Label("other")
-    code.op(bpf.LD_BYTE_AT, VLAN_TAG_PRESENT)
-    code.jeq(0, other, None)
-    code.op(bpf.LD_HALF_AT, VLAN_TAG)
-    code.op(bpf.AND, 0xFFF)
-    code.jeq(vlan, None, other)
-    code.ret(0)
-    return in_front(code, other, program)
-
-
-def in_front(code: Code, other: Label, program: bytes) -> bytes:
-    """`program` behind what ends at `other`."""
-    code.place(other)
-    # A program may expect both to be 0.
-    code.op(bpf.LDX_IMMEDIATE, 0)
-    code.op(bpf.LD_IMMEDIATE, 0)
-    code.ret(0)
-    return pack(assemble(code.lines)[:-1]) + program
-
-
-def _own_port(code: Code, target: Target, version: int, own: Label, other: Label) -> None:
-    if target.kind not in PORTS:
-        return
-    if version == 4:
-        code.ldh(20)
-        code.jump(bpf.JSET, 0x1FFF, own)  # a later fragment, which has no port
-        code.op(0xB1, 14)  # ldxb 4*([14]&0xf)
-        code.op(bpf.LD_HALF, 16)
-    else:
-        code.ldh(56)
-    code.jeq(target.port or PORTS[target.kind], None, other)
-
-
-def marked(program: bytes, mark: Mark) -> bytes:
-    """`program` with the mark behind it, where control never gets."""
-    text = mark.text.encode()
-    words = struct.unpack(f"!{-(-len(text) // 4)}I", text + bytes(-len(text) % 4))
-    tail = [Instruction(bpf.LD_IMMEDIATE, 0, 0, word) for word in words]
-    return program + pack([*tail, Instruction(bpf.RET, 0, 0, _TAIL << 16 | len(words))])
-
-
-def mark_of(program: bytes) -> Mark | None:
-    """The mark behind a program; None when that is not one of ours."""
-    fields = list(struct.iter_unpack("=HBBI", program)) if len(program) % 8 == 0 else []
-    if not fields or fields[-1][0] != bpf.RET or fields[-1][3] >> 16 != _TAIL:
-        return None
-    words = fields[-1 - (fields[-1][3] & 0xFFFF) : -1]
-    if any(code != bpf.LD_IMMEDIATE for code, *_ in words):
-        return None
-    text = struct.pack(f"!{len(words)}I", *(word for *_, word in words)).rstrip(b"\0")
-    return Mark.parse(text.decode("ascii", errors="replace"))

@@ -1,21 +1,31 @@
-"""Pure: programs that tell a bridge's VLANs at its own device, and leave out what is reported of a tunnel's packets."""
+"""Pure: programs that tell VLANs: by the tag beside a frame, and how a bridge's are told at its own device."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 
 from tapwright.filter import code as bpf
 from tapwright.filter.code import Code, Label
 from tapwright.filter.program import Program
-from tapwright.plan.mirrors import Target
-from tapwright.providers.linux_mirror import VLAN_TAG, VLAN_TAG_PRESENT, Tags, compare, in_front
+from tapwright.providers.linux_programs import in_front
 
-_VLAN_PROTOCOL = 0xFFFFF03C
-"""SKF_AD_OFF + SKF_AD_VLAN_TPID"""
+_VLAN_TAG, _VLAN_TAG_PRESENT, _VLAN_PROTOCOL = 0xFFFFF02C, 0xFFFFF030, 0xFFFFF03C
+"""SKF_AD_OFF and SKF_AD_VLAN_TAG, _TAG_PRESENT, _TPID: the kernel takes a tag off before a filter runs"""
 _DOT1Q, _DOT1AD = 0x8100, 0x88A8
-_IP4, _IP6, _ICMP, _ICMP6 = 0x0800, 0x86DD, 1, 58
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """How VLANs are told at the device of a bridge itself; of one that is not VLAN-aware there is nothing to say."""
+
+    protocol: int = 0
+    """EtherType of the tags by which it keeps VLANs apart, 0 where it does not."""
+    pvid: int | None = None
+    """The VLAN of what the host sends without a tag."""
+    untagged: tuple[int, ...] = ()
+    """Those whose frames come to the host without one."""
 
 
 def tags_at(hook: str, vlans: Sequence[int], tags: Tags) -> tuple[int, ...]:
@@ -35,12 +45,12 @@ def only_vlans(program: bytes, tags: Sequence[int], protocol: int = 0) -> bytes:
     """
     code, told, within, read, no_tag, other = Code(), *map(Label, ("told", "within", "read", "none", "other"))
     code.set_x(0)
-    code.op(bpf.LD_BYTE_AT, VLAN_TAG_PRESENT)
+    code.op(bpf.LD_BYTE_AT, _VLAN_TAG_PRESENT)
     code.jeq(0, within, None)
     if protocol:
         code.op(bpf.LD_HALF_AT, _VLAN_PROTOCOL)
         code.jeq(protocol, None, no_tag)
-    code.op(bpf.LD_HALF_AT, VLAN_TAG)
+    code.op(bpf.LD_HALF_AT, _VLAN_TAG)
     code.op(bpf.AND, 0xFFF)
     code.ja(told)
     code.place(within)
@@ -60,6 +70,18 @@ def only_vlans(program: bytes, tags: Sequence[int], protocol: int = 0) -> bytes:
     return in_front(code, other, program)
 
 
+def without_vlan(program: bytes, vlan: int) -> bytes:
+    """`program`, refusing first of all what has the tag of that VLAN."""
+    code, other = Code(), Label("other")
+    code.op(bpf.LD_BYTE_AT, _VLAN_TAG_PRESENT)
+    code.jeq(0, other, None)
+    code.op(bpf.LD_HALF_AT, _VLAN_TAG)
+    code.op(bpf.AND, 0xFFF)
+    code.jeq(vlan, None, other)
+    code.ret(0)
+    return in_front(code, other, program)
+
+
 def lets_through(program: bytes, tag: int | None) -> bool:
     """Whether a program of `only_vlans` lets frames with that tag through; None is any."""
     instructions = Program(program).instructions
@@ -69,21 +91,3 @@ def lets_through(program: bytes, tag: int | None) -> bool:
             compared = takewhile(lambda each: each.code == bpf.JEQ, instructions[at + 2 :])
             return tag is None or tag in [each.k for each in compared]
     return True
-
-
-def without_echoes(program: bytes, target: Target) -> bytes:
-    """`program`, refusing first of all errors that anybody reports of packets to `target` (RFC 792, RFC 4443).
-
-    A collector on which nothing listens reports one for each copy, and each of these would be copied in its turn.
-    """
-    code, other = Code(), Label("other")
-    address = ipaddress.ip_address(target.remote)
-    four = address.version == 4
-    code.set_x(0)
-    code.ldh(12)
-    code.jeq(_IP4 if four else _IP6, None, other)
-    code.ldb(23 if four else 20)
-    code.jeq(_ICMP if four else _ICMP6, None, other)
-    compare(code, 58 if four else 86, address.packed, other)
-    code.ret(0)
-    return in_front(code, other, program)

@@ -19,8 +19,6 @@ from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.steps import Operation, Step
 from tapwright.providers.linux_mirror import (
     Facts,
-    Tags,
-    at_hook,
     check_copies,
     check_device,
     check_tunnel,
@@ -28,9 +26,9 @@ from tapwright.providers.linux_mirror import (
     mirrored_at,
     refuse_direction,
     taker,
-    without_own,
 )
-from tapwright.providers.linux_vlan_programs import only_vlans, tags_at, without_echoes
+from tapwright.providers.linux_programs import at_hook, without_echoes, without_own
+from tapwright.providers.linux_vlan_programs import Tags, only_vlans, tags_at
 from tapwright.providers.linux_ways import bridges_behind
 
 _WRAPPING = frozenset({

@@ -25,7 +25,9 @@ from dataclasses import replace
 from tapwright.errors import ProviderError
 from tapwright.plan.mirrors import Direction, Mirror, Place, Target, TargetKind
 from tapwright.plan.steps import Step
-from tapwright.providers.linux_mirror import asks_direction, at_hook, relayed, without_vlan
+from tapwright.providers.linux_mirror import relayed
+from tapwright.providers.linux_programs import asks_direction, at_hook
+from tapwright.providers.linux_vlan_programs import without_vlan
 from tapwright.providers.ovs_mirror import entrance, made, name_of, refuse
 
 _OWN = Target(TargetKind.NIC)
