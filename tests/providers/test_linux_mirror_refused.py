@@ -48,6 +48,14 @@ def test_a_loop_over_a_second_bridge_is_refused(quiet: World) -> None:
         quiet.steps("nic:way0", quiet.place("way0"))
 
 
+def test_a_loop_over_the_device_below_is_refused(quiet: World) -> None:
+    """What is given to a device that sends by another one, that one gets."""
+    ip("link", "add", "upper0", "link", "br0", "type", "macvlan", netns=quiet.host)
+    ip("link", "set", "upper0", "up", netns=quiet.host)
+    with pytest.raises(UsageError, match="would come back"):
+        quiet.steps("nic:upper0", quiet.place("upper0"))
+
+
 def test_what_tc_cannot_do_is_refused_at_once(quiet: World) -> None:
     with pytest.raises(ProviderError, match="no such device in"):
         quiet.steps("nic:nowhere")

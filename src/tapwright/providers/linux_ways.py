@@ -23,22 +23,17 @@ def loop(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceK
 
 def leads_back(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceKey) -> bool:
     """Whether a frame that leaves by `target` can get to `source` over bridges and veth pairs of this host."""
-    seen: set[DeviceKey] = set()
-    todo = [target]
-    while todo:
-        key = todo.pop()
-        if key in seen or key not in devices:
-            continue
-        seen.add(key)
-        if source in (key, devices[key].peer):
-            return True
-        todo.extend(_onward(devices, devices[key]))
-    return False
+    return any(source in (device.key, device.peer) for device in _reached(devices, target))
 
 
 def bridges_behind(devices: Mapping[DeviceKey, Device], start: DeviceKey) -> frozenset[DeviceKey]:
     """The bridges of this host that a frame gets into which is given to the device `start`."""
-    found: set[DeviceKey] = set()
+    entered = (_entered(devices, device)[1] for device in _reached(devices, start))
+    return frozenset(bridge for bridge in entered if bridge)
+
+
+def _reached(devices: Mapping[DeviceKey, Device], start: DeviceKey) -> Iterator[Device]:
+    """All devices that a frame is given to, one after the other, which is given to `start`."""
     seen: set[DeviceKey] = set()
     todo = [start]
     while todo:
@@ -46,17 +41,14 @@ def bridges_behind(devices: Mapping[DeviceKey, Device], start: DeviceKey) -> fro
         if key in seen or key not in devices:
             continue
         seen.add(key)
-        device = devices[key]
-        if device.kind in UPPER and device.lower:
-            todo.append(device.lower)
-        elif bridge := _entered(devices, device)[1]:
-            found.add(bridge)
-            todo.extend(_onward(devices, device))
-    return frozenset(found)
+        yield devices[key]
+        todo.extend(_onward(devices, devices[key]))
 
 
 def _onward(devices: Mapping[DeviceKey, Device], device: Device) -> Iterator[DeviceKey]:
     """The devices by which a frame leaves that was given to `device`."""
+    if device.kind in UPPER and device.lower:
+        yield device.lower
     entry, bridge = _entered(devices, device)
     if bridge is None:
         return
