@@ -1,19 +1,16 @@
 """Network namespaces, the ways into them and who lives there."""
 
-import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from support.netns import inode, ip, namespace
-from tapwright.adapters import namespaces
-from tapwright.adapters.namespaces import NAMED, Process, alone, arguments, capabilities, census
-from tapwright.errors import ProviderError
+from tapwright.adapters.namespaces import NAMED, census
+from tapwright.adapters.process import Process, arguments
 from tapwright.model import Netns
 
 pytestmark = pytest.mark.root
@@ -95,62 +92,8 @@ def test_processes_with_their_arguments() -> None:
     assert arguments(process.pid) == ()
 
 
-def test_a_command_line_without_end_is_cut() -> None:
-    with subprocess.Popen(["sleep", "1000", *["x" * 100_000] * 4]) as process:
-        try:
-            found: tuple[str, ...] = ()
-            while len(found) < 3:  # the kernel shows the arguments a moment after exec
-                found = arguments(process.pid)
-            assert found[:3] == ("sleep", "1000", "x" * 100_000)
-            assert 200_000 < len("".join(found)) <= 256 << 10
-        finally:
-            process.kill()
-
-
-def test_a_program_is_called_by_its_last_name() -> None:
-    assert Process(1, 1, ("/usr/bin/qemu-system-x86_64", "-S")).program == "qemu-system-x86_64"
-
-
 def test_what_is_hidden_from_an_ordinary_user_is_counted() -> None:
     code = "from tapwright.adapters.namespaces import census; print(census().hidden)"
     argv = ["setpriv", "--reuid", "65534", "--clear-groups", sys.executable, "-c", code]
     done = subprocess.run(argv, check=True, capture_output=True, text=True, cwd="/")
     assert int(done.stdout) > 0
-
-
-def test_capabilities_in_effect() -> None:
-    assert {"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"} <= capabilities()
-    code = "from tapwright.adapters.namespaces import capabilities; print(*capabilities())"
-    argv = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", sys.executable, "-c", code]
-    held = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
-    assert {"CAP_NET_RAW", "CAP_NET_ADMIN"} <= set(held)
-    assert "CAP_SYS_ADMIN" not in held
-
-
-def _known(name: str) -> Netns:
-    return Netns(inode(name), f"{NAMED}/{name}", name)
-
-
-@pytest.mark.parametrize("locks", [namespaces.LOCKS, "/proc/none/lock"])
-def test_one_at_a_time_changes_a_namespace(netns: str, locks: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(namespaces, "LOCKS", locks)
-    with namespace() as other, alone(_known(netns)):
-        with alone(_known(other), patience=0):
-            pass
-        with pytest.raises(ProviderError, match="another tapwright"), alone(_known(netns), patience=0.05):
-            pass
-    with alone(_known(netns), patience=0):
-        pass
-
-
-def test_who_lives_in_a_namespace_keeps_nobody_from_changing_it(netns: str) -> None:
-    with ExitStack() as stack:
-        theirs = stack.enter_context(Path(NAMED, netns).open("rb"))
-        fcntl.flock(theirs, fcntl.LOCK_EX)
-        stack.enter_context(alone(_known(netns), patience=0))
-    assert Path(namespaces.LOCKS).stat().st_mode & 0o777 == 0o600
-
-
-def test_a_namespace_that_is_gone_cannot_be_changed(netns: str) -> None:
-    with pytest.raises(ProviderError, match=r"No such file"), alone(Netns(7, f"{NAMED}/{netns}-none", "none")):
-        pass

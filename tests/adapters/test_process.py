@@ -1,8 +1,9 @@
-"""What /proc says of real processes, and whom of them to believe."""
+"""What /proc says of real processes, of what they may do, and whom of them to believe."""
 
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,3 +108,28 @@ def test_only_the_powerful_are_believed(wrapper: tuple[str, ...], believed: bool
         called("ovs-vswitchd", folder, f"unix:{path}", wrapper=wrapper),
     ):
         assert (f"unix:{path}" in ovsdb.discover()) is believed
+
+
+def test_a_command_line_without_end_is_cut() -> None:
+    with subprocess.Popen(["sleep", "1000", *["x" * 100_000] * 4]) as running:
+        try:
+            found: tuple[str, ...] = ()
+            while len(found) < 3:  # the kernel shows the arguments a moment after exec
+                found = process.arguments(running.pid)
+            assert found[:3] == ("sleep", "1000", "x" * 100_000)
+            assert 200_000 < len("".join(found)) <= 256 << 10
+        finally:
+            running.kill()
+
+
+def test_a_program_is_called_by_its_last_name() -> None:
+    assert process.Process(1, 1, ("/usr/bin/qemu-system-x86_64", "-S")).program == "qemu-system-x86_64"
+
+
+def test_capabilities_in_effect() -> None:
+    assert {"CAP_NET_RAW", "CAP_NET_ADMIN", "CAP_SYS_ADMIN"} <= process.capabilities()
+    code = "from tapwright.adapters.process import capabilities; print(*capabilities())"
+    argv = ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin", sys.executable, "-c", code]
+    held = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+    assert {"CAP_NET_RAW", "CAP_NET_ADMIN"} <= set(held)
+    assert "CAP_SYS_ADMIN" not in held

@@ -19,9 +19,17 @@ from pathlib import Path
 
 import msgspec
 
-from tapwright.adapters.namespaces import arguments
 from tapwright.adapters.ovsdb_rows import COLUMNS, KERNEL_TYPES, BridgeRow, decode
-from tapwright.adapters.process import command_name, is_socket, netns_of, own_netns, pid_from_file, reach, trusted
+from tapwright.adapters.process import (
+    arguments,
+    command_name,
+    is_socket,
+    netns_of,
+    own_netns,
+    pid_from_file,
+    reach,
+    trusted,
+)
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 

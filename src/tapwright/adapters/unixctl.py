@@ -14,9 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from tapwright.adapters.namespaces import arguments
 from tapwright.adapters.ovsdb import DEFAULT_REMOTE, ask, connect, reachable, socket_path
-from tapwright.adapters.process import is_socket, listening, pid_from_file, reach, trusted
+from tapwright.adapters.process import arguments, is_socket, listening, pid_from_file, reach, trusted
 from tapwright.errors import ProviderError
 
 TIMEOUT = 5.0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tapwright import config as configuration
 from tapwright import providers
-from tapwright.adapters import attach, kernel, memory, namespaces
+from tapwright.adapters import attach, kernel, memory, process
 from tapwright.adapters import clock as clocks
 from tapwright.config import Config
 from tapwright.control import checks, wireshark
@@ -67,7 +67,7 @@ def diagnose(config: Config | None = None) -> Diagnosis:
     before = clocks.ahead()
     found, notes = _remnants(config)
     looked = (
-        *checks.privileges(namespaces.capabilities()),
+        *checks.privileges(process.capabilities()),
         *_kernel(),
         *_memory(config),
         _libpcap(),
@@ -159,7 +159,7 @@ def _kernel() -> Iterator[Check]:
         said = None
     yield checks.ring(said)
     found = kernel.read()
-    privileged = "CAP_SYS_ADMIN" in namespaces.capabilities()
+    privileged = "CAP_SYS_ADMIN" in process.capabilities()
     yield from checks.features(found, kernel.tried(checks.to_try(found), privileged=privileged))
     yield checks.pressure(kernel.pressure())
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tapwright import config as configuration
 from tapwright import providers
 from tapwright._core import __version__
-from tapwright.adapters import memory, namespaces
+from tapwright.adapters import memory, process
 from tapwright.capture import describe
 from tapwright.capture.files import owner
 from tapwright.capture.request import Limits, Output, Source
@@ -190,7 +190,7 @@ def _filtered_by(filters: Sequence[Attached]) -> str:
 
 def _hidden(error: NotFound, topology: Topology) -> NotFound | PrivilegeError:
     """Without privilege much of a host is hidden, and a name not found may well be there."""
-    missing = {"CAP_NET_RAW", "CAP_SYS_ADMIN"} - namespaces.capabilities()
+    missing = {"CAP_NET_RAW", "CAP_SYS_ADMIN"} - process.capabilities()
     if isinstance(error, Ambiguous) or not missing or not topology.warnings:
         return error
     needed = " and ".join(sorted(missing))

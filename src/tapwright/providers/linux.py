@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from tapwright.adapters import namespaces, netlink, taps
+from tapwright.adapters import namespaces, netlink, process, taps
 from tapwright.errors import ProviderError
 from tapwright.find.topology import Topology
 from tapwright.model import Capability, Netns, Port, Snapshot, Vm, Vnic
@@ -48,7 +48,7 @@ class Linux:
         self._globs = tuple(netns)
         self._devices: Devices | None = None
         self._promiscuous: Promiscuous | None = None
-        self._capabilities = namespaces.capabilities() if capabilities is None else capabilities
+        self._capabilities = process.capabilities() if capabilities is None else capabilities
 
     def probe(self) -> Capability:
         """Always YES: it is the kernel we run on."""

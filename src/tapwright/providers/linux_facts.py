@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tapwright.adapters import namespaces, netlink, tc
+from tapwright.adapters.namespace_lock import alone
 from tapwright.errors import ProviderError
 from tapwright.model import Device, DeviceKey
 from tapwright.plan import preflight
@@ -55,7 +56,7 @@ def read(mirror: Mirror, seen: Devices) -> Facts:
     device = devices.get(point.device)
     name = device.name if device else point.device_name
     # Hooks that another tapwright just made, or is about to take, have no filter of its yet or any more.
-    with namespaces.alone(point.netns):
+    with alone(point.netns):
         hooks = tc.hooked(point.netns).get(point.device.index, "")
         ours = bool(hooks) and any(
             brought_hooks(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from tapwright.adapters import namespaces, tc
+from tapwright.adapters import tc
+from tapwright.adapters.namespace_lock import alone
 from tapwright.adapters.tc_filters import BY_HANDLE, Action, Filter, NewFilter
 from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
@@ -37,7 +38,7 @@ def perform(operation: Operation) -> None:
     try:
         if netns is not None:
             # Between a look at the hooks and their end nobody of ours may put a filter there.
-            with namespaces.alone(netns):
+            with alone(netns):
                 verbs[operation.verb](netns, operation)
     except tc.Gone:
         if not undoes:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from tapwright.adapters.namespaces import Process
+from tapwright.adapters.process import Process
 from tapwright.adapters.taps import OpenTap
 from tapwright.model import Device, DeviceKey, Vm, Vnic
 from tapwright.providers.linux_view import View

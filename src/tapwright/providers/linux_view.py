@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tapwright.adapters.namespaces import Census, Process
+from tapwright.adapters.namespaces import Census
 from tapwright.adapters.netlink import Survey
+from tapwright.adapters.process import Process
 from tapwright.adapters.taps import OpenTap
 from tapwright.model import Device, DeviceKey
 from tapwright.providers.qemu_arguments import is_qemu

@@ -129,10 +129,10 @@ class Ovs:
 
     def leftovers(self) -> Sequence[Leftover]:
         """Rows with our mark in every database; mirrors and ports of others that do nothing any more."""
-        from tapwright.adapters import namespaces, ovsdb_transact
+        from tapwright.adapters import ovsdb_transact, process
         from tapwright.providers import ovs_leftovers
 
-        processes = namespaces.census().processes
+        processes = tuple(process.running())
         whole = [(table, ()) for table in ("Bridge", "Port", "Interface", "Mirror")]
         found: list[Leftover] = []
         for remote in self._remotes():

@@ -11,9 +11,9 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 
-from tapwright.adapters.namespaces import Process
 from tapwright.adapters.ovsdb import DEFAULT_REMOTE
 from tapwright.adapters.ovsdb_mirrors import MirroringBridge, MirroringPort, MirrorRow, Tables
+from tapwright.adapters.process import Process
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.ovs_changes import learning
 from tapwright.providers.ovs_mirror import MARK, STEP, UNDO

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from tapwright.adapters import command, namespaces, ovsdb, unixctl
+from tapwright.adapters import command, ovsdb, process, unixctl
 from tapwright.adapters.ovsdb_mirrors import Tables
 from tapwright.adapters.ovsdb_transact import Outdated, select, transact, uuid
 from tapwright.errors import PrivilegeError, ProviderError, TapwrightError
@@ -36,7 +36,7 @@ def open_mirror(remote: str, do: Operation) -> None:
     Raises PrivilegeError, ProviderError; then nothing of it is left, unless that is what could not be done.
     """
     want, control = wanted(do), unixctl.control_socket(remote)
-    if do.text("device") and "CAP_NET_ADMIN" not in namespaces.capabilities():
+    if do.text("device") and "CAP_NET_ADMIN" not in process.capabilities():
         raise PrivilegeError("a device of our own for the copies needs CAP_NET_ADMIN", "run it with sudo")
     before = _reconfigurations(control)
     fresh = _write(remote, do, want)
