@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 from tests.support.collecting import (
     ARRIVED,
-    all_mirrored,
     collecting,
-    collectors_lab,
     erspan2,
     inner,
     listening,
@@ -31,18 +29,6 @@ from tests.support.tapwright import running_command
 from tapwright.lab import Lab
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with collectors_lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
-@pytest.fixture
-def mirrored(lab: Lab) -> Iterator[Lab]:
-    with all_mirrored(lab):
-        yield lab
 
 
 def test_what_is_lost_on_the_way_is_told(mirrored: Lab, tmp_path: Path) -> None:

@@ -4,16 +4,13 @@ import json
 import struct
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.support.collecting import (
     ARRIVED,
     SEND,
-    all_mirrored,
     collecting,
-    collectors_lab,
     erspan2,
     inner,
     outer,
@@ -30,18 +27,6 @@ from tests.support.wires import until
 from tapwright.lab import Lab
 
 pytestmark = pytest.mark.root
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with collectors_lab(tmp_path_factory.mktemp("lab")) as lab:
-        yield lab
-
-
-@pytest.fixture
-def mirrored(lab: Lab) -> Iterator[Lab]:
-    with all_mirrored(lab):
-        yield lab
 
 
 def test_open_vswitchs_mirrors_all_at_once(mirrored: Lab, tmp_path: Path) -> None:
