@@ -260,6 +260,17 @@ def test_a_journal_that_others_can_write_is_no_place(tmp_path: Path) -> None:
     assert not doctor.place(tmp_path / "a" / "b").there
 
 
+def test_a_journal_where_we_may_not_look_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    state = tmp_path / "state"
+    env = {"TAPWRIGHT_STATE": str(state), "TAPWRIGHT_PROVIDERS": "linux", "HOME": "/nonexistent"}
+    said = tapwright("doctor", "--json", env=env, wrapper=("setpriv", "--reuid", "65534", "--clear-groups"))
+    assert said.code == 9, said.err
+    (check,) = [check for check in said.data["checks"] if check["area"] == "journal"]
+    assert (check["answer"], check["reason"]) == ("no", f"not allowed to look at {state}")
+    assert said.data["notes"] == [f"not allowed to look at {state}: use sudo, or say where with TAPWRIGHT_STATE"]
+
+
 def test_a_database_that_does_not_answer_wants_attention() -> None:
     unknown = Check("providers", "ovs", Capability.unknown("refused"), needed=True)
     assert doctor.Diagnosis((), (unknown,)).attention == 1

@@ -184,14 +184,14 @@ def _providers(config: Config) -> Iterator[Check]:
 
 def place(path: Path) -> checks.Place:
     """What can be told of the journal's folder without making it."""
-    there = path.exists()
-    problem = ""
+    there, problem = True, ""
     try:
-        if there:
-            folder.check(path)
+        folder.check(path)
+    except FileNotFoundError:
+        there = False
     except TapwrightError as error:
         problem = error.message
-    nearest = next(parent for parent in (path, *path.parents) if parent.exists())
+    nearest = next(parent for parent in (path, *path.parents) if os.path.exists(parent))  # noqa: PTH110 - never raises
     writable = nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK, effective_ids=True)
     disk = os.statvfs(nearest)
     return checks.Place(str(path), there, writable, disk.f_bavail * disk.f_frsize, problem)

@@ -31,19 +31,22 @@ def make(folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
-    except PermissionError:
-        raise PrivilegeError(f"not allowed to create {folder}", "use sudo, or say where with TAPWRIGHT_STATE") from None
     except OSError as error:
-        raise CaptureError(f"cannot create {folder}: {error.strerror}", "say where with TAPWRIGHT_STATE") from None
+        raise _refused(f"create {folder}", error) from None
     check(folder)
 
 
 def check(path: Path) -> None:
     """Believe nothing that others may write: undoing what a journal says takes our privileges.
 
-    Raises PrivilegeError where `path` is not ours alone, FileNotFoundError.
+    Raises PrivilegeError where `path` is not ours alone, CaptureError where that cannot be told, FileNotFoundError.
     """
-    found = path.lstat()
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _refused(f"look at {path}", error) from None
     if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise PrivilegeError(f"{path} is not a place that only we can write to", _HINT)
 
@@ -52,22 +55,38 @@ def check(path: Path) -> None:
 def sweeping(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of whoever undoes what others began; False when another has it and we do not `wait`.
 
-    Where there is no folder there is nothing to be locked.
+    Where there is no folder there is nothing to be locked.  Raises PrivilegeError, CaptureError where it cannot be.
     """
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+    descriptor = _opened(folder)
+    if descriptor is None:
         yield True
         return
     try:
-        yield _locked(descriptor, wait=wait)
+        yield _locked(folder, descriptor, wait=wait)
     finally:
         os.close(descriptor)
 
 
-def _locked(descriptor: int, *, wait: bool) -> bool:
+def _opened(folder: Path) -> int | None:
+    try:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _refused(f"open {folder}", error) from None
+
+
+def _locked(folder: Path, descriptor: int, *, wait: bool) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise _refused(f"lock {folder}", error) from None
     return True
+
+
+def _refused(what: str, error: OSError) -> PrivilegeError | CaptureError:
+    if isinstance(error, PermissionError):
+        return PrivilegeError(f"not allowed to {what}", "use sudo, or say where with TAPWRIGHT_STATE")
+    return CaptureError(f"cannot {what}: {error.strerror}", "say where with TAPWRIGHT_STATE")

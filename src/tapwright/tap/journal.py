@@ -57,7 +57,8 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         """Moves a damaged journal aside.
 
-        Raises CaptureError where it cannot be used and why, PrivilegeError where others could write it.
+        Raises CaptureError where it cannot be used and why, PrivilegeError where others could write it or we may not
+        look.
         """
         self.folder = folder
         self.path = folder / "journal.db"
@@ -171,7 +172,7 @@ class Journal:
         try:
             places.check(self.folder)
             places.check(self.path)
-        except OSError:
+        except FileNotFoundError:
             return
         if not self._sound():
             self._set_aside()
