@@ -97,6 +97,16 @@ def test_a_sample_counts_whole() -> None:
     assert wire.copies(10) == (10, 15_000, 15_000)
 
 
+def test_counts_that_fail_for_a_moment_are_no_burst() -> None:
+    wire = Wire()
+    told = [(1000, None), (1000, 50), (None, 60), (1010, None), (None, None), (1020, 0)]
+    packets = []
+    for counts in told:
+        wire.governed.tell(counts)
+        packets.append(wire.governed.own().packets)
+    assert packets == [1000, 1050, 1060, 1070, 1070, 1020]
+
+
 def test_what_cannot_be_done_ends_it_and_changes_no_count() -> None:
     wire = Wire(error="somebody changed it")
     wire.to(SLICED)

@@ -32,7 +32,7 @@ _UNKNOWN = 1500
 
 
 class GovernedMirror:
-    """An open mirror; `copied` is how many frames were, which whoever reads it sets before each look."""
+    """An open mirror; `copied` is how many frames were, which whoever reads it tells before each look."""
 
     def __init__(
         self, points: Iterable[Point], snaplen: int, step: Callable[[Level], None], stop: Callable[[], object]
@@ -46,6 +46,7 @@ class GovernedMirror:
             if point.device:
                 by_netns[point.netns.path].append(point.device.index)
         self.copied = 0
+        self._told: list[int] = []
         self.failed = ""
         """Why a step could not be made, and it was stopped instead."""
         self._ports = list(by_netns.items())
@@ -56,6 +57,12 @@ class GovernedMirror:
         self._own = Own()
         self._began = time.monotonic()
         self._start = self._counted()
+
+    def tell(self, counts: Sequence[int | None]) -> None:
+        """The frames that each of its mirrors copied; of one that nobody can count just now, as many as before."""
+        known = self._told or [0] * len(counts)
+        self._told = [before if count is None else count for before, count in zip(known, counts, strict=True)]
+        self.copied = sum(self._told)
 
     def own(self) -> Own:
         """The frames copied, each taken to be as long as those of its ports are on the average, or as it is cut."""

@@ -158,7 +158,7 @@ class Mirroring:
         governor = self.governor = govern(policy, governed, self.prepared.levels(self.running.mirrors))
 
         def look(reading: Reading) -> None:
-            governed.copied = sum(count.copied or 0 for count in reading.counts)
+            governed.tell([count.copied for count in reading.counts])
             governor.tick()
 
         self.watchers.append(look)
