@@ -1,5 +1,7 @@
 """Where a frame gets that is given to a device; values in, values out."""
 
+from dataclasses import replace
+
 import pytest
 
 from tapwright.model import Device, DeviceKey
@@ -32,3 +34,8 @@ DEVICES = {
 def test_over_what_is_below(target: DeviceKey, back: bool, bridges: set[DeviceKey]) -> None:
     assert leads_back(DEVICES, VM, target) is back
     assert bridges_behind(DEVICES, target) == bridges
+
+
+@pytest.mark.parametrize("kind", ["macvlan", "macvtap", "ipvlan", "ipvtap"])
+def test_all_kinds_that_send_by_the_one_below(kind: str) -> None:
+    assert leads_back({**DEVICES, OVER_BRIDGE: replace(DEVICES[OVER_BRIDGE], kind=kind)}, VM, OVER_BRIDGE)

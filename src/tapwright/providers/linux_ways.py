@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from tapwright.model import Device, DeviceKey
 
-UPPER = frozenset({"vlan", "macvlan"})
+UPPER = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"})
 """Kinds of devices that send by the one below them."""
 
 
