@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tapwright.errors import CaptureError
+from tapwright.errors import CaptureError, ProviderError
+from tapwright.tap import folder
 from tapwright.tap.folder import sweeping
 from tapwright.tap.journal import Journal
 
@@ -37,6 +38,17 @@ def test_one_sweeps_at_a_time(state: Path) -> None:
         assert (first, second) == (True, False)
     with sweeping(state, wait=False) as after:
         assert after
+
+
+def test_a_sweep_that_hangs_is_told(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder, "PATIENCE", 0.1)
+    with (
+        sweeping(state, wait=True),
+        pytest.raises(ProviderError, match="another tapwright") as told,
+        sweeping(state, wait=True),
+    ):
+        pass
+    assert "hang" in told.value.hint
 
 
 def test_where_there_is_nothing_there_is_nothing_to_lock(state: Path) -> None:

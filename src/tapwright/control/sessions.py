@@ -118,7 +118,10 @@ class Sessions:
         return tuple((session, owner.fate(session.owner)) for session in self._journal.sessions())
 
     def sweep(self, *, dry: bool = False, wait: bool = True) -> Swept:
-        """Undo whatever owners left behind that are gone; with `dry` only say what.  Raises CaptureError."""
+        """Undo whatever owners left behind that are gone; with `dry` only say what.
+
+        Raises CaptureError, ProviderError where another one's sweep does not end.
+        """
         return sweep(self._journal, self._tappers(), self._tapper, owner.fate, time.time(), wait=wait, dry=dry)
 
     def leftovers(self) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:

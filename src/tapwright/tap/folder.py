@@ -5,13 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tapwright.errors import CaptureError, PrivilegeError
+from tapwright.errors import CaptureError, PrivilegeError, ProviderError
 
 _SYSTEM = Path("/var/lib/tapwright")
+PATIENCE = 60.0
+"""Seconds to wait for another one's sweep."""
+_AGAIN = 0.05
 _HINT = "say where with TAPWRIGHT_STATE, or remove it"
 
 
@@ -55,7 +59,8 @@ def check(path: Path) -> None:
 def sweeping(folder: Path, *, wait: bool) -> Iterator[bool]:
     """Hold the lock of whoever undoes what others began; False when another has it and we do not `wait`.
 
-    Where there is no folder there is nothing to be locked.  Raises PrivilegeError, CaptureError where it cannot be.
+    Where there is no folder there is nothing to be locked.  Raises PrivilegeError, CaptureError where it cannot be,
+    ProviderError where we waited too long.
     """
     descriptor = _opened(folder)
     if descriptor is None:
@@ -77,8 +82,20 @@ def _opened(folder: Path) -> int | None:
 
 
 def _locked(folder: Path, descriptor: int, *, wait: bool) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not _taken(folder, descriptor):
+        if not wait:
+            return False
+        if time.monotonic() > deadline:
+            said = f"another tapwright has been undoing what was left behind for {PATIENCE:g} s"
+            raise ProviderError(said, "does it hang, or was it stopped by Ctrl-Z? end it: it loses nothing")
+        time.sleep(_AGAIN)
+    return True
+
+
+def _taken(folder: Path, descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
