@@ -2,6 +2,7 @@
 
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -255,6 +256,14 @@ def test_our_leftovers_are_found_without_a_journal_and_undone(lively: World) -> 
         assert {leftover.mark for leftover in found} == {MARK}
         assert len(found) == 2
         assert all("of bridge br0" in leftover.what for leftover in found)
+        stale = lively.switch.folder / "stale.sock"
+        with socket.socket(socket.AF_UNIX) as nobody:
+            nobody.bind(str(stale))
+        *beside, unread = Ovs([f"unix:{stale}", lively.switch.remote]).leftovers()
+        assert (tuple(beside), unread.mark) == (found, None)
+        assert f"{stale} does not answer" in unread.what
+        with pytest.raises(ProviderError, match="does not answer"):
+            Ovs([f"unix:{stale}"]).leftovers()
         for leftover in found:
             assert leftover.undo
             provider.perform(leftover.undo)

@@ -128,16 +128,22 @@ class Ovs:
             return Finding(Found.UNKNOWN, error.line)
 
     def leftovers(self) -> Sequence[Leftover]:
-        """Rows with our mark in every database; mirrors and ports of others that do nothing any more."""
+        """Rows with our mark in every database; mirrors and ports of others that do nothing any more.
+
+        A database that does not answer hides no other.  Raises ProviderError, PrivilegeError where none does.
+        """
         from tapwright.adapters import ovsdb_transact, process
         from tapwright.providers import ovs_leftovers
 
         processes = tuple(process.running())
         whole = [(table, ()) for table in ("Bridge", "Port", "Interface", "Mirror")]
-        found: list[Leftover] = []
-        for remote in self._remotes():
-            found += ovs_leftovers.leftovers(remote, ovsdb_transact.select(remote, *whole), processes)
-        return tuple(found)
+
+        def read(remote: str) -> tuple[Leftover, ...]:
+            return tuple(ovs_leftovers.leftovers(remote, ovsdb_transact.select(remote, *whole), processes))
+
+        answers, failures = ask_all(self._remotes(), read)
+        found = (leftover for answer in answers for leftover in answer)
+        return (*found, *map(ovs_leftovers.unread, failures))
 
     def copied(self, step: Step) -> int | None:
         """Frames that the mirror copied, as published last; None where nobody says.  Raises PrivilegeError."""

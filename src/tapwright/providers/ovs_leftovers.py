@@ -30,6 +30,11 @@ def leftovers(remote: str, tables: Tables, processes: Collection[Process]) -> It
     yield from _strangers(remote, tables, processes)
 
 
+def unread(why: str) -> Leftover:
+    """In a database that does not answer."""
+    return Leftover("ovs", f"a database that cannot be read: {why}", None, None, "ovs-vsctl show")
+
+
 def _ours(remote: str, tables: Tables) -> Iterator[Leftover]:
     carried = [row.external_ids for rows in (tables.mirrors, tables.ports, tables.bridges) for row in rows]
     for mark, step in dict.fromkeys((ids[MARK], ids.get(STEP, "")) for ids in carried if MARK in ids):
