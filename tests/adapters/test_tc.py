@@ -71,6 +71,15 @@ def test_a_longer_one_is_refused_since_nobody_could_list_it(here: Netns) -> None
     assert not tc.filters(here, "far", "ingress")
 
 
+def test_a_listing_that_the_kernel_breaks_off_is_none(here: Netns, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else what stands behind a stranger's longest filter, ours too, would be taken for gone."""
+    monkeypatch.setattr(tc, "MAX_INSTRUCTIONS", 4096)
+    tc.add_filter(here, link(here, "far"), link(here, "in"), wanted(1))
+    tc.add_filter(here, link(here, "far"), link(here, "in"), wanted(4096, pref=5))
+    with pytest.raises(ProviderError, match="listing filters of far, ingress: "):
+        tc.filters(here, "far", "ingress")
+
+
 @pytest.mark.parametrize("length", [2, 2000])
 def test_a_program_that_the_kernel_refuses_is_said(here: Netns, length: int) -> None:
     """It has no return."""

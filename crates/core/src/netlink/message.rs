@@ -8,6 +8,9 @@ use std::path::Path;
 use super::scan::hop;
 use super::socket::{Request, RouteSocket};
 
+/// Bytes of an answer: whoever administers a namespace can have the kernel list as much there as they like.
+const MOST: usize = 64 << 20;
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub struct Refusal {
@@ -41,14 +44,30 @@ pub fn message(
     let asked = hop(|traveller| {
         traveller.enter(path).map_err(|error| failed(error, true))?;
         let mut socket = RouteSocket::open().map_err(|error| failed(error, false))?;
-        let answers = socket.collect(&request, |_, answer| Some(answer.to_vec()));
-        answers.map_err(|error| Refusal {
+        gathered(&mut socket, &request, MOST).map_err(|error| Refusal {
             error,
             said: socket.said().to_owned(),
             outside: false,
         })
     });
     asked.map_err(|error| failed(error, false))?
+}
+
+/// All answers, read to their end; an error where they have more than `most` bytes.
+fn gathered(
+    socket: &mut RouteSocket,
+    request: &Request<'_>,
+    most: usize,
+) -> io::Result<Vec<Vec<u8>>> {
+    let mut size = 0;
+    let answers = socket.collect(request, |_, answer| {
+        size += answer.len();
+        (size <= most).then(|| answer.to_vec())
+    })?;
+    if size > most {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
+    Ok(answers)
 }
 
 #[cfg(test)]
@@ -74,6 +93,20 @@ mod tests {
         let refusal = message(here, RTM_GETLINK, 0, &of(0x7fff_fff0)).unwrap_err();
         assert_eq!(refusal.error.raw_os_error(), Some(libc::ENODEV));
         assert!(!refusal.outside);
+    }
+
+    #[test]
+    fn an_answer_without_end_is_not_kept() {
+        let mut socket = RouteSocket::open().unwrap();
+        let request = Request {
+            kind: RTM_GETLINK,
+            flags: 0x300,
+            payload: &of(0),
+        };
+        let found = gathered(&mut socket, &request, MOST).unwrap();
+        let size: usize = found.iter().map(Vec::len).sum();
+        let refusal = gathered(&mut socket, &request, size - 1).unwrap_err();
+        assert_eq!(refusal.raw_os_error(), Some(libc::EFBIG));
     }
 
     #[test]

@@ -123,9 +123,10 @@ impl RouteSocket {
                     complete &= message.flags() & FLAG_INTERRUPTED == 0;
                     let payload = &rest[HEADER..size];
                     match message.message_type() {
-                        DONE => return Ok((found, complete)),
-                        ERROR => {
-                            self.said = words(payload);
+                        // A listing that the kernel broke off ends like one that it finished, but for its errno.
+                        end @ (DONE | ERROR) => {
+                            let repeated = if end == ERROR { HEADER } else { 0 };
+                            self.said = words(payload, repeated);
                             return finish(payload).map(|()| (found, complete));
                         }
                         kind => found.extend(parse(kind, payload)),
@@ -190,7 +191,7 @@ fn silence(deadline: Duration) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, words)
 }
 
-/// The kernel's error message: 0 acknowledges, everything else is a negative errno.
+/// How an answer ended: 0 acknowledges, everything else is a negative errno.
 fn finish(payload: &[u8]) -> io::Result<()> {
     match i32_at(payload, 0) {
         Some(0) => Ok(()),
@@ -200,8 +201,8 @@ fn finish(payload: &[u8]) -> io::Result<()> {
 }
 
 /// What the kernel says beyond the number: an error message repeats the header that it refuses, and then has attributes.
-fn words(payload: &[u8]) -> String {
-    attributes(payload.get(4 + HEADER..).unwrap_or_default())
+fn words(payload: &[u8], repeated: usize) -> String {
+    attributes(payload.get(4 + repeated..).unwrap_or_default())
         .find(|&(kind, _)| kind == WORDS)
         .map(|(_, said)| text(said))
         .unwrap_or_default()
