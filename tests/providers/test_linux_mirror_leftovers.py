@@ -75,12 +75,16 @@ def run(command: str) -> None:
 
 def test_a_device_called_like_a_command_is_none(quiet: World) -> None:
     """A tenant calls its own devices as it likes, and may give them our mark, or hooks."""
-    for name, peer in (("a;false", "a1"), ("b;false", "b1")):
-        veth(quiet.host, name, peer)
+    ip("link", "add", "a;false", "type", "vxlan", "id", "9", "remote", COLLECTOR, "dstport", "4789", netns=quiet.host)
     ip("link", "set", "dev", "a;false", "alias", MARK.text, netns=quiet.host)
+    veth(quiet.host, "b;false", "b1")
     tc("qdisc", "add", "dev", "b;false", "clsact", netns=quiet.host)
+    what = ["u32", "match", "u32", "0", "0", "action", "mirred", "egress", "mirror", "dev", "dead0"]
+    veth(quiet.host, "dead0", "dead1")
+    tc("filter", "add", "dev", "b;false", "egress", "protocol", "all", "pref", "4", *what, netns=quiet.host)
+    ip("link", "del", "dead0", netns=quiet.host)
     left = quiet.provider.leftovers()
-    assert {each.what.split()[2 if "filters" in each.what else 1] for each in left} == {"a;false", "b;false"}
+    assert [each.what.split()[2 if each.mark is None else 1] for each in left] == ["b;false", "a;false"]
     for each in left:
         run(each.command)
     assert "a;false" not in ip("link", "show", netns=quiet.host)
@@ -165,6 +169,7 @@ def test_what_is_no_tunnel_is_not_removed_for_its_alias(quiet: World) -> None:
     veth(quiet.host, name, "other0")
     ip("link", "set", "dev", name, "alias", MARK.text, netns=quiet.host)
     before = quiet.look()
+    assert not provider.leftovers()
     provider.perform(steps[0].undo)
     assert quiet.look() == before
     ip("link", "del", name, netns=quiet.host)

@@ -12,7 +12,7 @@ from support.traces import tc
 from tapwright.errors import ProviderError
 from tapwright.filter.program import Instruction, pack
 from tapwright.plan.mirrors import Direction
-from tapwright.plan.steps import Found, Mark, Step
+from tapwright.plan.steps import Finding, Found, Mark, Step
 from tapwright.providers.base import Tapper
 from tapwright.providers.linux import Linux
 
@@ -300,3 +300,18 @@ def test_a_tunnel_that_leads_elsewhere_is_told(quiet: World) -> None:
     assert (finding.found, finding.detail) == (Found.CHANGED, "it leads to 172.31.0.77")
     with pytest.raises(ProviderError, match="it leads to"):
         provider.perform(steps[0].do)
+
+
+def test_a_device_that_is_renamed_is_the_same(quiet: World) -> None:
+    """Nobody changed the mirror; and any name will do."""
+    before = quiet.look()
+    provider, steps = quiet.steps("nic:snf0", quiet.place("snf0"))
+    do(provider, steps)
+    ip("link", "set", "vnet1", "name", "vm@1;false", netns=quiet.host)
+    ip("link", "set", "snf0", "name", "snf@9", netns=quiet.host)
+    assert {provider.found(step) for step in steps} == {Finding(Found.THERE)}
+    do(provider, steps)
+    undo(provider, steps)
+    ip("link", "set", "vm@1;false", "name", "vnet1", netns=quiet.host)
+    ip("link", "set", "snf@9", "name", "snf0", netns=quiet.host)
+    assert quiet.look() == before

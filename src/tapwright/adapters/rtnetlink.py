@@ -25,7 +25,8 @@ DUMP = 0x300
 _ATTRIBUTE = struct.Struct("=HH")
 _LINK = struct.Struct("=BxHiII")
 """struct ifinfomsg"""
-_NAME, _MTU, _ALIAS = 3, 4, 20
+_NAME, _MTU, _INFO, _ALIAS = 3, 4, 18, 20
+_INFO_KIND = 1
 _UP = 1
 _KINDS = 0x3FFF
 """Of an attribute's number, without the bits that say how its data is laid out."""
@@ -64,6 +65,8 @@ class Device:
     up: bool
     alias: str
     mtu: int
+    kind: str
+    """"" of a NIC."""
 
 
 def device(netns: Netns, which: int | str) -> Device:
@@ -84,6 +87,11 @@ def devices(netns: Netns) -> tuple[Device, ...]:
 def _read(answer: bytes) -> Device:
     _, _, index, flags, _ = _LINK.unpack_from(answer)
     found = dict(attributes(answer[_LINK.size :]))
-    text = {kind: found.get(kind, b"").rstrip(b"\0").decode(errors="replace") for kind in (_NAME, _ALIAS)}
+    kind = dict(attributes(found.get(_INFO, b""))).get(_INFO_KIND, b"")
+    name, alias = found.get(_NAME, b""), found.get(_ALIAS, b"")
     mtu = int.from_bytes(found.get(_MTU, b""), sys.byteorder)
-    return Device(index, text[_NAME], bool(flags & _UP), text[_ALIAS], mtu)
+    return Device(index, _text(name), bool(flags & _UP), _text(alias), mtu, _text(kind))
+
+
+def _text(data: bytes) -> str:
+    return data.rstrip(b"\0").decode(errors="replace")

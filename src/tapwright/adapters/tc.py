@@ -15,6 +15,7 @@ import errno
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -64,7 +65,7 @@ class Link(msgspec.Struct, frozen=True):
     ifalias: str = ""
     mtu: int = 0
     linkinfo: LinkInfo = LinkInfo()
-    """Only `described` tells."""
+    """How it was made only `described` tells."""
 
     @property
     def up(self) -> bool:
@@ -129,11 +130,11 @@ def way(netns: Netns, remote: str) -> Route:
 def link(netns: Netns, which: int | str) -> Link:
     """The device of that ifindex or name.  Raises as `links`."""
     with _explained(f"device {which}"):
-        return _link(rtnetlink.device(netns, which if isinstance(which, int) else safe(which)))
+        return _link(rtnetlink.device(netns, which))
 
 
 def _link(found: rtnetlink.Device) -> Link:
-    return Link(found.index, found.name, ("UP",) if found.up else (), found.alias, found.mtu)
+    return Link(found.index, found.name, ("UP",) if found.up else (), found.alias, found.mtu, LinkInfo(found.kind))
 
 
 def hooked(netns: Netns) -> dict[int, str]:
@@ -143,12 +144,14 @@ def hooked(netns: Netns) -> dict[int, str]:
     return {index: kind for index, kind in map(tc_filters.qdisc, answers) if kind in ("clsact", "ingress")}
 
 
-def filters(netns: Netns, device: str, hook: str) -> tuple[Filter, ...]:
+def filters(netns: Netns, device: Link, hook: str) -> tuple[Filter, ...]:
     """All that is on a hook, empty priorities included, with what went through.  Raises as `links`."""
-    body = tc_filters.listing(link(netns, device).ifindex, hook)
-    with _explained(f"listing filters of {device}, {hook}"):
+    with _explained(f"listing filters of {device.ifname}, {hook}"):
+        body = tc_filters.listing(device.ifindex, hook)
         answers = rtnetlink.ask(netns, rtnetlink.GET_FILTER, rtnetlink.DUMP, body)
-    return tuple(tc_filters.read(answer, lambda index: _name_of(netns, index)) for answer in answers)
+    # Each is asked for once: whoever lives in a namespace can have a hundred thousand actions there.
+    name_of = cache(partial(_name_of, netns))
+    return tuple(tc_filters.read(answer, name_of) for answer in answers)
 
 
 def _name_of(netns: Netns, index: int) -> str:
@@ -158,17 +161,17 @@ def _name_of(netns: Netns, index: int) -> str:
         return "*"
 
 
-def add_hooks(netns: Netns, device: str) -> None:
+def add_hooks(netns: Netns, device: Link) -> None:
     """Give a device both hooks.  Raises as `links`."""
-    body = tc_filters.clsact(link(netns, device).ifindex)
-    with _explained(f"adding hooks to {device}"):
+    with _explained(f"adding hooks to {device.ifname}"):
+        body = tc_filters.clsact(device.ifindex)
         rtnetlink.ask(netns, rtnetlink.NEW_QDISC, rtnetlink.CREATE | rtnetlink.EXCLUSIVE, body)
 
 
-def delete_hooks(netns: Netns, device: str) -> None:
+def delete_hooks(netns: Netns, device: Link) -> None:
     """Take both hooks from a device, with all filters on them.  Raises as `links`."""
-    body = tc_filters.clsact(link(netns, device).ifindex)
-    with _explained(f"removing the hooks of {device}"):
+    with _explained(f"removing the hooks of {device.ifname}"):
+        body = tc_filters.clsact(device.ifindex)
         rtnetlink.ask(netns, rtnetlink.DELETE_QDISC, 0, body)
 
 
@@ -198,10 +201,10 @@ def replace_filter(netns: Netns, device: Link, wanted: NewFilter, action: Action
         rtnetlink.ask(netns, rtnetlink.NEW_FILTER, rtnetlink.REPLACE, body)
 
 
-def delete_filter(netns: Netns, device: str, hook: str, found: Filter) -> None:
+def delete_filter(netns: Netns, device: Link, hook: str, found: Filter) -> None:
     """Remove one filter and no other.  Raises as `links`."""
-    body = tc_filters.deleted(link(netns, device).ifindex, hook, found)
-    with _explained(f"removing a filter of {device}"):
+    with _explained(f"removing a filter of {device.ifname}"):
+        body = tc_filters.deleted(device.ifindex, hook, found)
         rtnetlink.ask(netns, rtnetlink.DELETE_FILTER, 0, body)
 
 

@@ -84,6 +84,7 @@ class Action:
     stats: Statistics = Statistics()
     index: int = 0
     """Its number among the actions of its kind."""
+    to_index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _action(data: bytes, name_of: Callable[[int], str]) -> Action:
     index, _, control, _, _, done, device = _PARAMETERS.unpack_from(parameters)
     what, direction = _MIRRED.get(done, ("", ""))
     return Action(
-        kind, what, direction, name_of(device), _CONTROLS.get(control, str(control)), cookie, stats, index
+        kind, what, direction, name_of(device), _CONTROLS.get(control, str(control)), cookie, stats, index, device
     )  # fmt: skip
 
 

@@ -58,11 +58,10 @@ def _lost(steps: Sequence[Step]) -> int:
 def _statistics(step: Step) -> Statistics | None:
     netns = enter(step.do)
     try:
-        device = mirrored(netns, step.do).ifname if netns else ""
-        ours = filters_of(step.do, tc.filters(netns, device, step.do.text("hook"))) if netns else []
+        there = tc.filters(netns, mirrored(netns, step.do), step.do.text("hook")) if netns else ()
     except tc.Gone:
         return None
-    return next((action.stats for each in ours for action in each.actions[:1]), None)
+    return next((action.stats for each in filters_of(step.do, there) for action in each.actions[:1]), None)
 
 
 def _counters(operation: Operation) -> Counters | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from tapwright.adapters import namespaces, netlink, tc
 from tapwright.adapters.namespace_lock import alone
 from tapwright.errors import ProviderError
-from tapwright.model import Device, DeviceKey
+from tapwright.model import Device, DeviceKey, Netns
 from tapwright.plan import preflight
 from tapwright.plan.mirrors import Mirror
 from tapwright.providers import linux_tunnel
@@ -53,18 +53,19 @@ def read(mirror: Mirror, seen: Devices) -> Facts:
     if point.device is None:
         return Facts()
     devices = seen()
-    device = devices.get(point.device)
-    name = device.name if device else point.device_name
     # Hooks that another tapwright just made, or is about to take, have no filter of its yet or any more.
     with alone(point.netns):
         hooks = tc.hooked(point.netns).get(point.device.index, "")
-        ours = bool(hooks) and any(
-            brought_hooks(found) for hook in tc.HOOKS for found in tc.filters(point.netns, name, hook)
-        )
+        ours = bool(hooks) and _brought(point.netns, tc.link(point.netns, point.device.index))
     way = tc.way(point.netns, mirror.target.remote) if mirror.target.remote else tc.Route()
     missing = _missing(mirror) if mirror.target.tunnel else ""
     facts = Facts(devices, hooks, ours, way.dev, way.prefsrc, missing)
     return _of_bridge(mirror, seen.survey(), facts) if point.whole else facts
+
+
+def _brought(netns: Netns, device: tc.Link) -> bool:
+    """Whether mirrors of ours brought a device's hooks."""
+    return any(brought_hooks(found) for hook in tc.HOOKS for found in tc.filters(netns, device, hook))
 
 
 def _of_bridge(mirror: Mirror, survey: netlink.Survey, facts: Facts) -> Facts:

@@ -12,7 +12,7 @@ from tapwright.errors import PrivilegeError, ProviderError
 from tapwright.model import Netns
 from tapwright.plan.steps import Leftover, Mark, Operation
 from tapwright.providers.linux_made import mark_on
-from tapwright.providers.linux_tunnel import half_made
+from tapwright.providers.linux_tunnel import half_made, wraps
 
 _TC_HANDLE = re.compile(r"[0-9a-fx:]{1,32}")
 
@@ -40,7 +40,7 @@ def _leftovers(netns: Netns) -> Iterator[Leftover]:
         for hook in tc.HOOKS if index in links else ():
             device = links[index].ifname
             try:
-                there = tc.filters(netns, device, hook)
+                there = tc.filters(netns, links[index], hook)
             except (tc.Gone, PrivilegeError):
                 raise
             except ProviderError as error:
@@ -104,6 +104,8 @@ def _goals(each: Filter) -> str:
 
 def _left_device(netns: Netns, link: tc.Link) -> Iterator[Leftover]:
     what, command = f"device {link.ifname}{_inside(netns)}", _command(netns, "ip", "link", "del", "dev", link.ifname)
+    if not wraps(link):  # whatever its alias and its name say
+        return
     if mark := Mark.parse(link.ifalias):
         undo = Operation.of(
             "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session

@@ -32,7 +32,7 @@ def tunnelled(netns: Netns, bridge: str) -> list[bytes]:
 
     Raises ProviderError, PrivilegeError.
     """
-    there = tc.filters(netns, bridge, "egress")
+    there = tc.filters(netns, tc.link(netns, bridge), "egress")
     return [each.program for each in there if mark_on(each) and any(is_tunnel(a.to_dev) for a in each.actions)]
 
 

@@ -50,25 +50,25 @@ def _give_hooks(netns: Netns, device: tc.Link) -> None:
     if held == "ingress":
         raise ProviderError(f"{device.ifname} has an `ingress` qdisc by now, beside which no egress hook can be")
     if not held:
-        tc.add_hooks(netns, device.ifname)
+        tc.add_hooks(netns, device)
 
 
 def _take_hooks(netns: Netns, device: tc.Link) -> None:
     """Remove the hooks, which were not there before us, unless somebody has something on them."""
     if _unused(netns, device):
-        tc.delete_hooks(netns, device.ifname)
+        tc.delete_hooks(netns, device)
 
 
 def _unused(netns: Netns, device: tc.Link) -> bool:
     held = tc.hooked(netns).get(device.ifindex)
-    return held == "clsact" and not any(tc.filters(netns, device.ifname, hook) for hook in tc.HOOKS)
+    return held == "clsact" and not any(tc.filters(netns, device, hook) for hook in tc.HOOKS)
 
 
 def _copy(netns: Netns, operation: Operation) -> None:
     device, hook = mirrored(netns, operation), operation.text("hook")
     if made_hooks(operation.number("handle")):  # they go with the last mirror, which may just have been another one
         _give_hooks(netns, device)
-    there = tc.filters(netns, device.ifname, hook)
+    there = tc.filters(netns, device, hook)
     ours = filters_of(operation, there)
     replaces = bool(ours) and ours[0].program.hex() == operation.text("was")
     if differs := _differs(operation, ours[0], replaces=replaces) if ours else _robbed(operation, there):
@@ -148,8 +148,8 @@ def _uncopy(netns: Netns, operation: Operation) -> None:
     device, hook = mirrored(netns, operation), operation.text("hook")
     if not tc.hooked(netns).get(device.ifindex):
         return
-    for found in filters_of(operation, tc.filters(netns, device.ifname, hook)):
-        tc.delete_filter(netns, device.ifname, hook, found)
+    for found in filters_of(operation, tc.filters(netns, device, hook)):
+        tc.delete_filter(netns, device, hook, found)
     if made_hooks(operation.number("handle")):
         _take_hooks(netns, device)
 
@@ -172,13 +172,13 @@ def found(step: Step) -> Finding:
 
 def _found_filter(netns: Netns, operation: Operation) -> Finding:
     device = mirrored(netns, operation)
-    there = tc.filters(netns, device.ifname, operation.text("hook"))
+    there = tc.filters(netns, device, operation.text("hook"))
     ours = filters_of(operation, there)
     if not ours:
         if robbed := _robbed(operation, there):
             return Finding(Found.CHANGED, robbed)
         left = made_hooks(operation.number("handle")) and _hooks_are_ours(netns, device)
-        return Finding(Found.THERE, "its hooks are left") if left else Finding(Found.ABSENT)
+        return Finding(Found.THERE, "its filter is gone, and its hooks are left") if left else Finding(Found.ABSENT)
     if differs := _differs(operation, ours[0]):
         return Finding(Found.CHANGED, differs)
     # A target that went away is nobody's change of the filter: it has to go like any other.
@@ -191,7 +191,7 @@ def _hooks_are_ours(netns: Netns, device: tc.Link) -> bool:
 
     Whoever died between making hooks and putting a filter there left nothing that says so, but the journal.
     """
-    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device.ifname, hook) if each.whole]
+    there = [each for hook in tc.HOOKS for each in tc.filters(netns, device, hook) if each.whole]
     return tc.hooked(netns).get(device.ifindex) == "clsact" and all(
         mark_on(each) and not brought_hooks(each) for each in there
     )
@@ -205,12 +205,13 @@ def _robbed(operation: Operation, there: Sequence[Filter]) -> str:
 
 def _differs(operation: Operation, there: Filter, *, replaces: bool = False) -> str:
     """What somebody changed about a filter of ours, "" when nothing; `replaces` where its program is to be another."""
-    wanted = operation.text("to")
+    wanted, index = operation.text("to"), operation.number("to_index")
     action = there.actions[0] if there.actions else Action()
+    same = action.to_index == index if index else action.to_dev == wanted
     checks = (
         (len(there.actions) != 1, f"it has {len(there.actions)} actions"),
         ((action.kind, action.mirred_action, action.direction) != ("mirred", "mirror", "egress"), "it copies no more"),
-        (action.to_dev not in ("*", wanted), f"copies go to {action.to_dev}, not {wanted}"),
+        (not same and action.to_dev != "*", f"copies go to {action.to_dev}, not {wanted}"),
         (action.control != "continue", f"it ends with {action.control!r}"),
         ((there.protocol, there.chain) != ("all", 0), f"it sees {there.protocol} of chain {there.chain} only"),
         (not replaces and there.program.hex() != operation.text("program"), "its program is another one"),

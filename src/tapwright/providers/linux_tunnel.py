@@ -78,8 +78,12 @@ def remove(netns: Netns, operation: Operation) -> None:
 def _is_ours(device: tc.Link, operation: Operation) -> bool:
     """A tunnel by its alias; one of our name without alias is ours, from before a kill."""
     mark = Mark.parse(device.ifalias)
-    wraps = device.linkinfo.info_kind.removeprefix("ip6") in _KINDS.values()
-    return wraps and (mark.session == operation.text("session") if mark else half_made(device))
+    return wraps(device) and (mark.session == operation.text("session") if mark else half_made(device))
+
+
+def wraps(device: tc.Link) -> bool:
+    """Whether it is a tunnel of one of the kinds that are made here."""
+    return device.linkinfo.info_kind.removeprefix("ip6") in _KINDS.values()
 
 
 def half_made(device: tc.Link) -> bool:
