@@ -2,15 +2,19 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from tapwright.plan.steps import Mark
+from tapwright.plan.steps import Leftover, Mark
 from tapwright.tap import owner
 from tapwright.tap.session import Fate
+from tapwright.tap.sweep import fates
 
 
 def asked(*wrapper: str) -> str:
@@ -81,3 +85,34 @@ def test_a_pid_no_kernel_has() -> None:
 @pytest.mark.root
 def test_another_pid_namespace() -> None:
     assert owner.fate(asked("unshare", "--fork", "--pid", "--mount-proc")) is Fate.UNKNOWN
+
+
+@contextmanager
+def container() -> Iterator[str]:
+    """A process with a host name and pids of its own, for as long as this holds; who it says it is."""
+    program = "import sys; from tapwright.tap import owner; print(owner.own(), flush=True); sys.stdin.read()"
+    script = f"hostname other && exec {shlex.quote(sys.executable)} -c {shlex.quote(program)}"
+    argv = ["unshare", "--fork", "--kill-child", "--pid", "--uts", "--mount-proc", "sh", "-c", script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            yield running.stdout.readline().strip()
+        finally:
+            running.communicate(timeout=20)
+
+
+@pytest.mark.root
+def test_what_a_container_left_here_is_known_by_who_sees_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(who: str, *, here: bool = True) -> list[Fate]:
+        return fates([Leftover("linux", "a mirror", Mark("1a2b3c4d", who, 1), None, "", here=here)], owner.fate)
+
+    monkeypatch.setattr(owner, "_sees_all", lambda: True)
+    with container() as one, container() as other:
+        assert told(one) == told(other) == [Fate.UNKNOWN]
+        dead_there = ".".join(("99999", *one.split(".")[1:]))
+        assert told(dead_there) == [Fate.DEAD]
+    assert told(one) == told(other) == [Fate.DEAD]
+    assert told(one, here=False) == [Fate.UNKNOWN], "it may be of another host"
+    assert told(one.replace(one.split(".")[2], "00000000")) == [Fate.UNKNOWN]
+    monkeypatch.undo()
+    monkeypatch.setattr(owner, "_INITIAL", {"pid": 1})
+    assert told(one) == [Fate.UNKNOWN], "it is not seen from a container"

@@ -26,6 +26,7 @@ from tapwright.model import Answer, Capability
 from tapwright.plan.steps import Leftover
 from tapwright.tap import folder, owner
 from tapwright.tap.session import Fate, Session, State, abandoned, orphaned
+from tapwright.tap.sweep import fates
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +130,11 @@ def _why(session: Session, fate: Fate) -> str:
 def _of_marks(found: Sequence[Leftover], known: Sequence[Session], now: float) -> Iterator[Remnant]:
     """What carries a mark that the journal knows nothing of any more."""
     sessions = {session.id: session for session in known}
-    for leftover in found:
+    for leftover, fate in zip(found, fates(found, owner.fate), strict=True):
         mark = leftover.mark
         session = sessions.get(mark.session) if mark else None
         if mark is None or (session and (session.state is not State.CLOSED or session.kept)):
             continue
-        fate = owner.fate(mark.owner)
         if fate is Fate.ALIVE:
             continue
         dead = fate in (Fate.DEAD, Fate.REBOOTED)

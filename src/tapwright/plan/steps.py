@@ -127,3 +127,5 @@ class Leftover:
     """What a person would type to remove it."""
     beat: str = ""
     """What its owner changes now and then as long as it lives, for those who cannot see it; "" where it does not."""
+    here: bool = False
+    """Whether only a process of this kernel can have made it."""

@@ -70,6 +70,7 @@ def _left_filters(netns: Netns, link: tc.Link, hook: str, there: Sequence[Filter
             mark,
             _without(netns, link, hook, each, mark) if mark else None,
             _command(netns, "tc", "filter", "del", "dev", link.ifname, hook, *_which(each)),
+            here=True,
         )
 
 
@@ -110,7 +111,7 @@ def _left_device(netns: Netns, link: tc.Link) -> Iterator[Leftover]:
         undo = Operation.of(
             "linux", "untunnel", netns=netns.path, inode=netns.inode, device=link.ifname, session=mark.session
         )
-        yield Leftover("linux", what, mark, undo, command)
+        yield Leftover("linux", what, mark, undo, command, here=True)
     elif half_made(link):
         # The journal knows whose it is. Where that is lost too, a name is too little to remove it for.
         yield Leftover("linux", f"{what}, which tapwright may have begun to make", None, None, command)

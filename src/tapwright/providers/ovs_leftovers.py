@@ -47,7 +47,8 @@ def _ours(remote: str, tables: Tables) -> Iterator[Leftover]:
         if mirrors and not bridges:
             what = f"mirror {mirrors[0].name} of bridge {_bridge(tables, mirrors[0])}"
         undo = Operation.of("ovs", UNDO, name=step, mark=mark, port="", remote=remote)
-        yield Leftover("ovs", what, parsed, undo if parsed else None, _command(remote, tables, mirrors, ports, bridges))
+        command = _command(remote, tables, mirrors, ports, bridges)
+        yield Leftover("ovs", what, parsed, undo if parsed else None, command, here=True)
 
 
 def _strangers(remote: str, tables: Tables, processes: Collection[Process]) -> Iterator[Leftover]:

@@ -11,13 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from tapwright.adapters.process import capabilities
 from tapwright.tap.session import Fate
 
 _PARTS = 5
+_INITIAL = {"pid": 0xEFFFFFFC, "user": 0xEFFFFFFD}
+"""The namespaces that a kernel begins with (linux/nsfs.h)."""
 _ENDED = frozenset("ZX")
 """States of a process that is dead and only waits for its parent to notice."""
 
@@ -49,6 +53,39 @@ def fate(owner: str) -> Fate:
 def uptime() -> tuple[str, float]:
     """This boot, and seconds of it: a clock that nobody sets and that goes on while the host sleeps."""
     return _here().split(".")[0], time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def gone_beside(owners: Collection[str]) -> frozenset[str]:
+    """Those of `owners`, which are of this kernel, whose container or process is gone; none unless all can be seen."""
+    boot, seen = _here().split(".")[0], {owner: parts for owner in owners if (parts := _parsed(owner))}
+    wanted = {owner: (parts[4], int(parts[0])) for owner, parts in seen.items() if parts[2] == boot}
+    if not wanted or not _sees_all():
+        return frozenset()
+    try:
+        living = set(_living({namespace for namespace, _ in wanted.values()}))
+    except PermissionError:
+        return frozenset()
+    return frozenset(owner for owner, where in wanted.items() if where not in living)
+
+
+def _sees_all() -> bool:
+    """Whether this is no container, and we may look at everybody in any."""
+    try:
+        initial = all(Path(f"/proc/self/ns/{kind}").stat().st_ino == inode for kind, inode in _INITIAL.items())
+    except OSError:  # a kernel without such namespaces
+        return False
+    return initial and "CAP_SYS_PTRACE" in capabilities()
+
+
+def _living(wanted: Collection[str]) -> Iterator[tuple[str, int]]:
+    """The processes of these pid namespaces, each with its pid there.  Raises PermissionError."""
+    # Process 1 is hidden from many, and no tapwright.
+    for number in set(filter(str.isdecimal, os.listdir("/proc"))) - {"1"}:  # noqa: PTH208
+        with suppress(FileNotFoundError, ProcessLookupError):
+            namespace = str(os.stat(f"/proc/{number}/ns/pid").st_ino)  # noqa: PTH116
+            if namespace in wanted and _started(int(number)):
+                status = Path(f"/proc/{number}/status").read_text(errors="replace").splitlines()
+                yield from ((namespace, int(line.split()[-1])) for line in status if line.startswith("NSpid:"))
 
 
 def alive(owner: str) -> bool:

@@ -58,7 +58,7 @@ def sweep(
 
     `tappers` are asked for what they see.  A sweep that is under way already is waited for, or
     with `wait` unset left to itself.  `uptime` is this boot and seconds of it, by default now.
-    Raises CaptureError when the journal cannot be read.
+    Raises CaptureError when the journal cannot be read, ProviderError where another one's sweep does not end.
     """
     with sweeping(journal.folder, wait=wait) as ours:
         if not ours:
@@ -83,7 +83,7 @@ def sweep(
 
 
 def close(journal: Journal, session: str, tapper_of: TapperOf) -> Session | None:
-    """Undo that session, whoever owned it; None when the journal knows nothing of it.  Raises CaptureError."""
+    """Undo that session, whoever owned it; None when the journal knows nothing of it.  Raises as `sweep`."""
     with sweeping(journal.folder, wait=True):
         found = journal.session(session)
         return found if found is None or found.state is State.CLOSED else disarm(journal, found, tapper_of)
@@ -126,9 +126,19 @@ def _abandoned(
     known = {session.id: session for session in journal.sessions()}
     return tuple(
         x
-        for x in seen
-        if x.mark and abandoned(x.mark, now, fate_of(x.mark.owner), known.get(x.mark.session), silent.get(x.mark.text))
+        for x, fate in zip(seen, fates(seen, fate_of), strict=True)
+        if x.mark and abandoned(x.mark, now, fate, known.get(x.mark.session), silent.get(x.mark.text))
     )
+
+
+def fates(seen: Sequence[Leftover], fate_of: FateOf) -> list[Fate]:
+    """What became of each one's owner; one in another container is looked for there."""
+    told = [fate_of(x.mark.owner) if x.mark else Fate.UNKNOWN for x in seen]
+    hidden = [x.mark.owner for x, fate in zip(seen, told, strict=True) if x.mark and x.here and fate is Fate.UNKNOWN]
+    gone = owner.gone_beside(frozenset(hidden))
+    return [
+        Fate.DEAD if x.mark and x.here and x.mark.owner in gone else fate for x, fate in zip(seen, told, strict=True)
+    ]
 
 
 def _removed(found: Sequence[Leftover], tapper_of: TapperOf) -> tuple[tuple[Leftover, ...], tuple[str, ...]]:
