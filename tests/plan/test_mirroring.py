@@ -179,3 +179,44 @@ def test_a_nic_that_is_not_there_is_told_with_those_that_are() -> None:
 def test_a_device_that_the_kernel_never_shows_cannot_be_copied_there() -> None:
     with pytest.raises(ProviderError, match="never shows"):
         place(asked(), topology(), ETH0, replace(DEVICE, readable=Capability.no("the kernel never shows its frames")))
+
+
+def joined() -> Topology:
+    """With a second switch, joined to the VM's by patches, and a third one that is not."""
+    there = topology()
+    keys = [DeviceKey(1, number) for number in range(20, 27)]
+    ex0, mac0, mac1, leg0, leg1, far0, far1 = (
+        Device(key, name, kind, peer=peer, lower=lower)
+        for key, name, kind, peer, lower in (
+            (keys[0], "ex0", "tun", None, None),
+            (keys[1], "mac0", "macvlan", None, keys[0]),
+            (keys[2], "mac1", "vlan", None, keys[1]),
+            (keys[3], "leg0", "veth", keys[4], None),
+            (keys[4], "leg1", "veth", keys[3], None),
+            (keys[5], "far0", "veth", keys[6], None),
+            (keys[6], "far1", "veth", keys[5], None),
+        )
+    )
+    ports = (
+        Port("br", "to-ex", Role.PATCH, peer="to-int"),
+        Port("ex", "to-int", Role.PATCH, peer="to-ex"),
+        Port("ex", "ex0", Role.INTERNAL, ex0.key),
+        Port("ex", "leg1", Role.OTHER, leg1.key),
+        Port("far", "far1", Role.OTHER, far1.key),
+    )
+    switches = tuple(replace(there.switches[0], id=name, name=name, device=None) for name in ("ex", "far"))
+    devices = {device.key: device for device in (ex0, mac0, mac1, leg0, leg1, far0, far1)}
+    return Topology(
+        there.host, there.vms, (*there.switches, *switches), (*there.ports, *ports),
+        devices={**there.devices, **devices}, netns=there.netns,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("point", [DEVICE, MIRROR])
+def test_copies_do_not_come_back_over_patches(point: Point) -> None:
+    there = joined()
+    for name in ("mac0", "mac1", "leg0", *(["ex0"] if point is DEVICE else [])):
+        with pytest.raises(UsageError, match=f"{name} leads into the VM's own switch by port (ex0|leg1)"):
+            place(asked(f"nic:{name}"), there, ETH0, point)
+    for name in ("far0", "snf0"):
+        assert place(asked(f"nic:{name}"), there, ETH0, point).device_name == name

@@ -85,6 +85,7 @@ class Action:
     index: int = 0
     """Its number among the actions of its kind."""
     to_index: int = 0
+    """ifindex of the device that gets the copy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from tapwright.model import Answer, Capability, Device, Netns, Port, Role, Switc
 from tapwright.plan.mirrors import Direction, Place, Target, TargetKind
 from tapwright.plan.points import Point, PointKind
 
+UPPER = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"})
+"""Kinds of devices that send by the one below them."""
 _SUREST = (Answer.YES, Answer.UNKNOWN, Answer.NO)
 
 
@@ -192,6 +194,8 @@ def _of_device(topology: Topology, name: str, point: Point) -> Place:
         raise NotFound(f"there is no device {name!r} beside {point.device_name}", _near(topology, point.netns))
     if port is not None:
         _refuse_port(name, port, point)
+    if device is not None:
+        _refuse_way_back(topology, device, point)
     if point.kind is PointKind.MIRROR and device is not None and (port is None or port.switch != point.switch):
         _refuse_taken(topology, device, point)
     there = port.name if port and point.kind is PointKind.MIRROR and port.switch == point.switch else ""
@@ -220,6 +224,39 @@ def _refuse_port(name: str, port: Port, point: Point) -> None:
             f"{name} leads into the VM's own switch, where copies would pass for the VM's own frames",
             "take a NIC that hangs on no switch, or a collector VM: --to vm:NAME/NIC",
         )
+
+
+def _refuse_way_back(topology: Topology, device: Device, point: Point) -> None:
+    """Where frames that leave by `device` get into the VM's own switch, or one beside it, they come to the VM again."""
+    entry = _entry(topology, device, own=point.kind is not PointKind.MIRROR)
+    if entry and entry.switch in _joined(topology, point.switch):
+        raise UsageError(
+            f"{device.name} leads into the VM's own switch by port {entry.name}, and copies would be copied for ever",
+            "take a NIC that hangs on no switch, or a collector VM: --to vm:NAME/NIC",
+        )
+
+
+def _entry(topology: Topology, device: Device, *, own: bool) -> Port | None:
+    """The port by which a frame gets into a switch that is given to `device`; `own` where that may be its port."""
+    way = [device]
+    while way[-1].kind in UPPER and (below := topology.device(way[-1].lower)) and below not in way:
+        way.append(below)
+    last = way[-1]
+    port = topology.port_at(last.key) if own or len(way) > 1 else None
+    if port and port.role is Role.INTERNAL:
+        return port
+    return topology.port_at(last.peer) if last.peer else None
+
+
+def _joined(topology: Topology, switch: str) -> frozenset[str]:
+    """A switch, and those that patches join to it."""
+    found, todo = {switch} - {""}, [switch]
+    while todo:
+        beyond = filter(None, map(topology.across, topology.ports_of(todo.pop())))
+        new = {port.switch for port in beyond} - found
+        found |= new
+        todo += new
+    return frozenset(found)
 
 
 def _refuse_taken(topology: Topology, device: Device, point: Point) -> None:

@@ -11,13 +11,14 @@ from tapwright.adapters.namespace_lock import alone
 from tapwright.errors import ProviderError
 from tapwright.model import Device, DeviceKey, Netns
 from tapwright.plan import preflight
+from tapwright.plan.mirroring import UPPER
 from tapwright.plan.mirrors import Mirror
 from tapwright.providers import linux_tunnel
 from tapwright.providers.linux_made import brought_hooks, tunnelled
 from tapwright.providers.linux_mirror import Facts, tunnel_name, tunnel_step
 from tapwright.providers.linux_vlan_programs import Tags, lets_through
 from tapwright.providers.linux_vlans import bare, tagged
-from tapwright.providers.linux_ways import UPPER, bridges_behind
+from tapwright.providers.linux_ways import bridges_behind
 
 _FRESH = 0.5
 """Seconds."""

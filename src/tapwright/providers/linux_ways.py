@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tapwright.model import Device, DeviceKey
-
-UPPER = frozenset({"vlan", "macvlan", "macvtap", "ipvlan", "ipvtap"})
-"""Kinds of devices that send by the one below them."""
+from tapwright.plan.mirroring import UPPER
 
 
 def loop(devices: Mapping[DeviceKey, Device], source: DeviceKey, target: DeviceKey, *, for_vm: bool) -> str:
