@@ -7,12 +7,14 @@ import re
 import shlex
 import stat
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from tapwright.capture.request import Output
 from tapwright.errors import UsageError
 
 
@@ -110,6 +112,21 @@ def owner(environment: Mapping[str, str] | None = None) -> tuple[int, int] | Non
     if os.geteuid() != 0 or not uid.isdecimal() or not gid.isdecimal():
         return None
     return int(uid), int(gid)
+
+
+def output(path: str, fd: int, *, overwrite: bool, ring: tuple[int, int] | None) -> Output:
+    """What the engine is told of it: `path`, else `fd`, else batches; `ring` is (bytes a file, files kept)."""
+    size, files = ring or (0, 0)
+    return Output(
+        path=path,
+        fd=fd,
+        batches=not path and fd < 0,
+        overwrite=overwrite,
+        ring_bytes=size,
+        ring_files=files,
+        utc_offset=time.localtime().tm_gmtoff,
+        owner=owner() if path else None,
+    )
 
 
 def disk_of(path: str) -> tuple[int, int] | None:

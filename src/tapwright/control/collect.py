@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,8 +12,8 @@ from tapwright._core import __version__
 from tapwright.adapters import attach, livepcap
 from tapwright.adapters.quiet import silence
 from tapwright.capture import describe
-from tapwright.capture.files import owner
-from tapwright.capture.request import DEFAULT_SNAPLEN, Limits, Output, Source, Unwrap
+from tapwright.capture.files import output
+from tapwright.capture.request import DEFAULT_SNAPLEN, Limits, Source, Unwrap
 from tapwright.config import Config
 from tapwright.control import local
 from tapwright.control.capture import Capture
@@ -102,19 +101,10 @@ def receiving(ready: Ready, *, path: str = "", fd: int = -1) -> Iterator[tuple[C
     """
     feeds = ready.collection.feeds
     ports = {port for feed in feeds for port in feed.ports}
-    size, files = ready.collection.ring or (0, 0)
-    output = Output(
-        path=path,
-        fd=fd,
-        overwrite=ready.collection.overwrite,
-        ring_bytes=size,
-        ring_files=files,
-        utc_offset=time.localtime().tm_gmtoff,
-        owner=owner() if path else None,
-    )
+    into = output(path, fd, overwrite=ready.collection.overwrite, ring=ready.collection.ring)
     about = describe.section(ready.topology, f"tapwright {__version__}", ready.topology.vms, "mirrors received")
     with silence(ports, gre=any(feed.kind in _GRE_KINDS for feed in feeds)) as notes:
-        capture = Capture(ready.sources, about, output, ready.limits, filtered_by=ready.filtered_by)
+        capture = Capture(ready.sources, about, into, ready.limits, filtered_by=ready.filtered_by)
         with capture:
             yield capture, notes
 

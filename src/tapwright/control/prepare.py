@@ -5,7 +5,6 @@ Nothing is opened and nothing changes here; `start` opens the engine.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -15,8 +14,8 @@ from tapwright import providers
 from tapwright._core import __version__
 from tapwright.adapters import memory, process
 from tapwright.capture import describe
-from tapwright.capture.files import owner
-from tapwright.capture.request import Limits, Output, Source
+from tapwright.capture.files import output
+from tapwright.capture.request import Limits, Source
 from tapwright.config import Config
 from tapwright.control import local, tapped
 from tapwright.control.capture import Capture
@@ -142,17 +141,6 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
     Mirrors are opened first, and closed when the capture ends.  Raises PrivilegeError, CaptureError,
     UsageError, ProviderError; nothing is left behind then.
     """
-    size, files = prepared.wish.ring or (0, 0)
-    output = Output(
-        path=path,
-        fd=fd,
-        batches=not path and fd < 0,
-        overwrite=prepared.wish.overwrite,
-        ring_bytes=size,
-        ring_files=files,
-        utc_offset=time.localtime().tm_gmtoff,
-        owner=owner() if path else None,
-    )
     captured = [choice.vm for choice in prepared.plan.chosen]
     about = describe.section(prepared.topology, f"tapwright {__version__}", captured)
     with ExitStack() as stack:
@@ -161,7 +149,7 @@ def start(prepared: Prepared, *, path: str = "", fd: int = -1) -> Capture:
         capture = Capture(
             sources,
             about,
-            output,
+            output(path, fd, overwrite=prepared.wish.overwrite, ring=prepared.wish.ring),
             prepared.limits,
             filtered_by=_filtered_by(prepared.filters),
             unseen=tuple(map(_name, prepared.plan.unseen)),

@@ -6,8 +6,7 @@ the mirrored port is on this host, its switch says what arrived; of other server
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -21,11 +20,11 @@ from tapwright.plan.mirrors import Direction
 from tapwright.providers.ovs_counts import at_port, lag_of
 from tapwright.providers.ovs_leftovers import OVN_OWNED
 from tapwright.providers.ovs_mirror import carries
+from tapwright.providers.patience import until
 from tapwright.text import printable
 
 PATIENCE = 10.0
 """Seconds in which northd and ovn-controller have to take over what was written."""
-_PAUSE = 0.02
 
 
 def chassis(remotes: Sequence[str], port: str) -> tuple[str, ...]:
@@ -63,7 +62,7 @@ def taken_over(there: Sequence[str], port: str, names: Sequence[str]) -> None:
     Raises ProviderError with what the switch says.
     """
     for remote in there:
-        if not _until(partial(_works, remote, port, names)):
+        if not until(partial(_works, remote, port, names), PATIENCE):
             raise ProviderError(
                 f"ovn-controller did not take the mirror of {port} over within {PATIENCE:g} s",
                 "do ovn-northd and ovn-controller run? ovn-sbctl show",
@@ -109,7 +108,7 @@ def delays(there: Sequence[str], port: str, names: Sequence[str]) -> str:
 
 def released(remotes: Sequence[str], port: str, names: Sequence[str], gone: Sequence[str]) -> bool:
     """Wait until no switch of this host copies `port` by the mirrors `names` or has one of those `gone`; whether so."""
-    return _until(lambda: not _held(remotes, port, names, gone))
+    return until(lambda: not _held(remotes, port, names, gone), PATIENCE)
 
 
 def _held(remotes: Sequence[str], port: str, names: Sequence[str], gone: Sequence[str]) -> bool:
@@ -180,12 +179,3 @@ def _tables(remote: str, names: Sequence[str], port: str) -> Tables:
     plugged = select(remote, own).interfaces
     ports = [("Port", [["interfaces", "includes", ["uuid", row.uuid]]]) for row in plugged]
     return select(remote, own, *interfaces, *mirrors, *ports, ("Open_vSwitch", ()))
-
-
-def _until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE)
-    return True

@@ -8,7 +8,6 @@ computed without the mirror and would go on without it.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -22,10 +21,10 @@ from tapwright.plan.steps import Finding, Found, Operation, Step
 from tapwright.providers.ovs_changes import allowed, changes, differences, enters, losses, recut, removals, spellings
 from tapwright.providers.ovs_counts import at_port, lag_of
 from tapwright.providers.ovs_mirror import Wanted, carries, identity, source, wanted
+from tapwright.providers.patience import until
 
 PATIENCE = 5.0
 """Seconds in which ovs-vswitchd has to take over what was written."""
-_PAUSE = 0.02
 _TRIES = 5
 """How often somebody else may change the bridge's mirrors between our look and our transaction."""
 
@@ -78,7 +77,7 @@ def close_mirror(remote: str, operation: Operation) -> bool:
     if control:
         # So that devices of ours are gone when we say so.  Where ovs-vswitchd is gone, they are too.
         with suppress(TapwrightError):
-            _until(lambda: _reconfigurations(control) > before)
+            until(lambda: _reconfigurations(control) > before, PATIENCE)
     return True
 
 
@@ -237,20 +236,11 @@ def _taken_over(remote: str, want: Wanted, reconfigured: Callable[[], bool]) -> 
             raise ProviderError(f"Open vSwitch cannot send copies to {want.port}: {said}")
         return bool(rows) and all(row.ofport > 0 for row in rows)
 
-    if not _until(reconfigured) or (want.port and not _until(port_works)):
+    if not until(reconfigured, PATIENCE) or (want.port and not until(port_works, PATIENCE)):
         raise ProviderError(
             f"ovs-vswitchd did not take the mirror over within {PATIENCE:g} s",
             "see what it says: its log, ovs-appctl version",
         )
-
-
-def _until(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_PAUSE)
-    return True
 
 
 def _reconfigurations(control: str) -> int:
