@@ -10,7 +10,8 @@ import click
 
 from tapwright.capture.request import DEFAULT_SNAPLEN
 from tapwright.cli.common import interruptible, is_terminal, json_option, show_warnings, warn
-from tapwright.cli.parameters import DURATION, RING, SIZE, Parsed
+from tapwright.cli.limits import limit_options, limited
+from tapwright.cli.parameters import SIZE, Parsed
 from tapwright.cli.progress import Goals
 from tapwright.cli.running import follow, output, stoppable
 from tapwright.errors import UsageError
@@ -47,10 +48,7 @@ _SOURCE = Parsed("source", feed)
               help="Let tapwright finish a filter that is too long for the kernel.")  # fmt: skip
 @click.option("-s", "--snaplen", type=click.IntRange(1, DEFAULT_SNAPLEN), default=DEFAULT_SNAPLEN, show_default=True,
               metavar="BYTES", help="Keep at most so many bytes of a mirrored frame.")  # fmt: skip
-@click.option("-c", "--count", type=click.IntRange(min=1), default=None, metavar="N", help="Stop after N packets.")
-@click.option("-d", "--duration", type=DURATION, default=None, help="Stop after so long (30, 90s, 5m).")
-@click.option("--max-size", type=SIZE, default=None, help="Stop before the file grows larger (500K, 100M, 2G).")
-@click.option("--ring", type=RING, default=None, help="Files of SIZE, keeping the newest FILES (100Mx10).")
+@limit_options
 @click.option("--buffer", type=SIZE, default=None, help="Kernel ring memory of all devices together (default 48M).")
 @click.option("-w", "--write", "path", default="", metavar="FILE|DIR|-",
               help="Output; in a folder, and by default here, a file named after the time.")  # fmt: skip
@@ -90,12 +88,7 @@ def _collection(options: dict[str, Any], *, overwrite: bool) -> Collection:
         filter=options["text"],
         vni=options["vni"],
         filter_in_engine=options["filter_in_engine"],
-        snaplen=options["snaplen"],
-        packets=options["count"] or 0,
-        seconds=options["duration"] or 0,
-        bytes=options["max_size"] or 0,
-        ring=options["ring"],
-        buffer=options["buffer"] or 0,
+        **limited(options),
         overwrite=overwrite,
     )
 

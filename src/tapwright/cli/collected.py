@@ -9,7 +9,7 @@ import click
 
 from tapwright._core import EngineStats, SessionStats
 from tapwright.cli.common import emit_json
-from tapwright.cli.summary import next_step
+from tapwright.cli.summary import file_data, next_step
 from tapwright.cli.summary import outcome as judged
 from tapwright.text import printable
 from tapwright.units import format_count, format_duration, format_size
@@ -34,11 +34,7 @@ def as_data(running: Capture, out: Destination) -> dict[str, Any]:
     """The summary as plain data (the schema of ``collect --json``)."""
     stats, (total, strangers) = running.stats, running.stats.strangers
     return {
-        "output": out.path or "-",
-        "files": list(stats.files),
-        "bytes": stats.file_bytes,
-        "seconds": round(stats.elapsed, 3),
-        "ended": stats.ended,
+        **file_data(stats, out),
         "filtered_by": running.ledger.filtered_by if any(source.filter for source in running.sources) else "none",
         "written": sum(source.written for source in stats.sources),
         "wrapped": sum(source.wrapped for source in stats.sources),

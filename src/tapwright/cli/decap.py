@@ -12,6 +12,7 @@ from tapwright.units import format_count, format_size
 
 if TYPE_CHECKING:
     from tapwright.read.report import Decapped, Stuck
+    from tapwright.read.request import Unwrap
 
 _EPILOG = """\b
 Examples:
@@ -37,9 +38,7 @@ What is in no tunnel, or cannot be taken off, stays as it is and is counted."""
 def decap(
     inputs: tuple[str, ...],
     output: str,
-    depth: int,
-    vxlan: tuple[int, ...],
-    geneve: tuple[int, ...],
+    unwrap: Unwrap,
     raw_ip: Literal["raw", "ethernet"] | None,
     force: bool,
     as_json: bool,
@@ -48,7 +47,7 @@ def decap(
     from tapwright import read
 
     asked = offline.request("decap", inputs, output, force=force)
-    found = offline.follow(lambda: read.decap(asked, offline.unwrap(depth, vxlan, geneve), raw_ip))
+    found = offline.follow(lambda: read.decap(asked, unwrap, raw_ip))
     offline.finish(found, _summary(found, output), found.totals, output, as_json=as_json)
 
 

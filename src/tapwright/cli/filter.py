@@ -12,6 +12,7 @@ from tapwright.units import format_count, format_size
 
 if TYPE_CHECKING:
     from tapwright.read.report import Filtered
+    from tapwright.read.request import Unwrap
 
 _EPILOG = """\b
 Examples:
@@ -39,9 +40,7 @@ def filter(  # noqa: A001
     text: str,
     outer: str,
     ids: tuple[int, ...],
-    depth: int,
-    vxlan: tuple[int, ...],
-    geneve: tuple[int, ...],
+    unwrap: Unwrap,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -51,8 +50,7 @@ def filter(  # noqa: A001
 
     compiled = interruptible(lambda: (programs(text), programs(outer)))
     asked = offline.request("filter", inputs, output, force=force)
-    opened = offline.unwrap(depth, vxlan, geneve)
-    found = offline.follow(lambda: read.filter_file(asked, compiled[0], outer=compiled[1], ids=ids, unwrap=opened))
+    found = offline.follow(lambda: read.filter_file(asked, compiled[0], outer=compiled[1], ids=ids, unwrap=unwrap))
     _warn(found)
     offline.finish(found, [_summary(found, output)], found.totals, output, as_json=as_json)
 

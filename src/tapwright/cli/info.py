@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
 from tapwright.cli import offline
 from tapwright.cli.common import emit_json, json_option
+
+if TYPE_CHECKING:
+    from tapwright.read.request import Unwrap
 
 _EPILOG = """\b
 Examples:
@@ -22,15 +26,14 @@ Exit code 7 when a file is damaged; what was before the damage is shown."""
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @offline.unwrap_options
 @json_option
-def info(files: tuple[str, ...], depth: int, vxlan: tuple[int, ...], geneve: tuple[int, ...], as_json: bool) -> None:
+def info(files: tuple[str, ...], unwrap: Unwrap, as_json: bool) -> None:
     """Show what is in each FILE (pcap or pcapng, also compressed; - is standard input)."""
     from tapwright import read
     from tapwright.cli.info_text import describe
 
-    opened = offline.unwrap(depth, vxlan, geneve)
     looked = []
     for number, path in enumerate(offline.check_inputs(files)):
-        found = offline.follow(partial(read.info, path, opened))
+        found = offline.follow(partial(read.info, path, unwrap))
         looked.append(found.input)
         if as_json:
             emit_json(found)

@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -37,7 +38,12 @@ force_option = click.option("--force", is_flag=True, help="Overwrite the output.
 
 
 def unwrap_options(command: Command) -> Command:
-    """--depth, --vxlan-port and --geneve-port: how the innermost frame is found."""
+    """--depth, --vxlan-port and --geneve-port: how the innermost frame is found; the command gets them as `unwrap`."""
+
+    @wraps(command)
+    def unwrapping(*, depth: int, vxlan: tuple[int, ...], geneve: tuple[int, ...], **others: Any) -> Any:
+        return command(unwrap=_unwrap(depth, vxlan, geneve), **others)
+
     for option in (
         click.option("--geneve-port", "geneve", type=PORT, multiple=True,
                      help="UDP port of Geneve instead of 6081; repeatable."),
@@ -46,16 +52,15 @@ def unwrap_options(command: Command) -> Command:
         click.option("--depth", type=click.IntRange(0, 16), default=8, show_default=True, metavar="N",
                      help="Take off at most N wrappings."),
     ):  # fmt: skip
-        command = option(command)
-    return command
+        unwrapping = option(unwrapping)
+    return cast("Command", unwrapping)
 
 
-def unwrap(depth: int, vxlan: Sequence[int], geneve: Sequence[int]) -> Unwrap:
-    """The options as the core wants them."""
+def _unwrap(depth: int, vxlan: tuple[int, ...], geneve: tuple[int, ...]) -> Unwrap:
     from tapwright.read.request import Unwrap
 
     usual = Unwrap(depth=depth)
-    return Unwrap(depth, tuple(vxlan) or usual.vxlan, usual.vxlan_gpe, tuple(geneve) or usual.geneve)
+    return Unwrap(depth, vxlan or usual.vxlan, usual.vxlan_gpe, geneve or usual.geneve)
 
 
 def request(verb: str, inputs: Sequence[str], output: str, *, force: bool) -> Request:

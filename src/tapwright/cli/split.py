@@ -16,6 +16,7 @@ from tapwright.units import format_count, format_size
 
 if TYPE_CHECKING:
     from tapwright.read.report import Split
+    from tapwright.read.request import Unwrap
 
 By = Literal["vm", "vni", "flow", "time", "size"]
 
@@ -55,9 +56,7 @@ def split(
     every: float | None,
     each: int | None,
     most: int,
-    depth: int,
-    vxlan: tuple[int, ...],
-    geneve: tuple[int, ...],
+    unwrap: Unwrap,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -67,8 +66,7 @@ def split(
     amount = _amount(by, every, each)
     _check_pattern(pattern)
     asked = offline.pattern_request(inputs, pattern, force=force)
-    opened = offline.unwrap(depth, vxlan, geneve)
-    found = offline.follow(lambda: read.split_file(asked, by, amount=amount, most=most, unwrap=opened))
+    found = offline.follow(lambda: read.split_file(asked, by, amount=amount, most=most, unwrap=unwrap))
     offline.finish(found, _summary(found, by), found.totals, pattern, as_json=as_json)
 
 

@@ -56,14 +56,21 @@ def delivered(capture: Capture) -> list[dict[str, Any]]:
     ]
 
 
-def as_data(stats: EngineStats, book: Ledger, out: Destination, missing: Sequence[str]) -> dict[str, Any]:
-    """The summary as plain data (the schema of ``--json``)."""
+def file_data(stats: EngineStats, out: Destination) -> dict[str, Any]:
+    """What every summary says of what was written, as plain data."""
     return {
         "output": out.path or "-",
         "files": list(stats.files),
         "bytes": stats.file_bytes,
         "seconds": round(stats.elapsed, 3),
         "ended": stats.ended,
+    }
+
+
+def as_data(stats: EngineStats, book: Ledger, out: Destination, missing: Sequence[str]) -> dict[str, Any]:
+    """The summary as plain data (the schema of ``--json``)."""
+    return {
+        **file_data(stats, out),
         "complete": book.complete,
         "not_captured": missing,
         "reordered": stats.reordered,

@@ -9,7 +9,8 @@ import click
 
 from tapwright.capture.request import DEFAULT_SNAPLEN
 from tapwright.cli.common import complete_vm
-from tapwright.cli.parameters import DURATION, RING, SIZE
+from tapwright.cli.limits import limit_options, limited
+from tapwright.cli.parameters import SIZE
 
 if TYPE_CHECKING:
     from tapwright.capture.policy import Policy
@@ -31,10 +32,7 @@ _PARAMETERS = (
     click.option("--keep-outer", is_flag=True, help="At the uplink: keep the packets wrapped in the overlay."),
     click.option("--filter-in-engine", is_flag=True,
                  help="At the uplink: let tapwright finish a filter that is too long for the kernel."),
-    click.option("-c", "--count", type=click.IntRange(min=1), default=None, metavar="N", help="Stop after N packets."),
-    click.option("-d", "--duration", type=DURATION, default=None, help="Stop after so long (30, 90s, 5m)."),
-    click.option("--max-size", type=SIZE, default=None, help="Stop before the file grows larger (500K, 100M, 2G)."),
-    click.option("--ring", type=RING, default=None, help="Files of SIZE, keeping the newest FILES (100Mx10)."),
+    limit_options,
     click.option("--buffer", type=SIZE, default=None, help="Kernel ring memory of all vNICs together (default 48M)."),
 )  # fmt: skip
 
@@ -54,12 +52,7 @@ def wish_of(options: dict[str, Any], *, overwrite: bool = False, governor: Polic
     return Wish(
         vms=options["vms"],
         filter=options["text"],
-        snaplen=options["snaplen"],
-        packets=options["count"] or 0,
-        seconds=options["duration"] or 0,
-        bytes=options["max_size"] or 0,
-        ring=options["ring"],
-        buffer=options["buffer"] or 0,
+        **limited(options),
         overwrite=overwrite,
         point=PointKind(options["point"]) if options["point"] else None,
         vni=options["vni"],
