@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from tapwright.errors import ProviderError
+
 if TYPE_CHECKING:
     from tapwright.find.topology import Topology
     from tapwright.model import Capability, Snapshot
@@ -55,6 +57,24 @@ class Provider(Protocol):
 
     def perform(self, operation: Operation) -> None:
         """Perform a do or an undo; idempotent.  Raises ProviderError, PrivilegeError."""
+
+
+class Onlooker:
+    """What a provider is beside its looking that knows VMs and offers no point: their devices are somebody else's."""
+
+    name: str
+
+    def points(self, topology: Topology) -> Sequence[Point]:
+        """None."""
+        return ()
+
+    def steps(self, mirror: Mirror) -> Sequence[Step]:
+        """None: it offers no point."""
+        return ()
+
+    def perform(self, operation: Operation) -> None:
+        """Nothing to perform: every verb is unknown.  Raises ProviderError."""
+        raise ProviderError(f"{self.name} cannot perform {operation.verb!r}")
 
 
 @runtime_checkable

@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING
 
 from tapwright import _core
 from tapwright.adapters.process import is_socket, netns_of
-from tapwright.errors import ProviderError
-from tapwright.find.topology import Topology
 from tapwright.model import Capability, DeviceKey, Netns, Snapshot, Vm, VmKind, Vnic
-from tapwright.plan.mirrors import Mirror
-from tapwright.plan.points import Point
-from tapwright.plan.steps import Operation, Step
+from tapwright.providers.base import Onlooker
 from tapwright.providers.several import ask_all
 
 if TYPE_CHECKING:
@@ -35,7 +31,7 @@ _POD = "io.kubernetes.pod.name"
 _SPACE = "io.kubernetes.pod.namespace"
 
 
-class Containers:
+class Containers(Onlooker):
     """The container engines of this host that answer Docker's REST API."""
 
     name = "containers"
@@ -73,18 +69,6 @@ class Containers:
             if is_socket(path):
                 found.setdefault(os.path.realpath(path), path)
         return tuple(found.values())
-
-    def points(self, topology: Topology) -> Sequence[Point]:
-        """None of its own: the devices belong to the kernel."""
-        return ()
-
-    def steps(self, mirror: Mirror) -> Sequence[Step]:
-        """None: it offers no point."""
-        return ()
-
-    def perform(self, operation: Operation) -> None:
-        """Nothing to perform: every verb is unknown.  Raises ProviderError."""
-        raise ProviderError(f"containers cannot perform {operation.verb!r}")
 
 
 def usual_sockets() -> tuple[str, ...]:

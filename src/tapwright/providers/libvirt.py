@@ -14,16 +14,12 @@ from xml.etree import ElementTree
 
 from tapwright.adapters import libvirtd
 from tapwright.adapters.process import is_socket
-from tapwright.errors import ProviderError
-from tapwright.find.topology import Topology
 from tapwright.model import Capability, Snapshot, Vm, VmKind, Vnic
-from tapwright.plan.mirrors import Mirror
-from tapwright.plan.points import Point
-from tapwright.plan.steps import Operation, Step
+from tapwright.providers.base import Onlooker
 from tapwright.providers.several import ask_all
 
 
-class Libvirt:
+class Libvirt(Onlooker):
     """Every libvirt of this host, or the one at a URI that somebody named."""
 
     name = "libvirt"
@@ -63,18 +59,6 @@ class Libvirt:
             return libvirtd.discover()
         sockets = parse_qs(urlsplit(self._told).query).get("socket", [])
         return (self._told,) if all(is_socket(path) for path in sockets) else ()
-
-    def points(self, topology: Topology) -> Sequence[Point]:
-        """None of its own: the devices belong to the kernel and the switch."""
-        return ()
-
-    def steps(self, mirror: Mirror) -> Sequence[Step]:
-        """None: it offers no point."""
-        return ()
-
-    def perform(self, operation: Operation) -> None:
-        """Nothing to perform: every verb is unknown.  Raises ProviderError."""
-        raise ProviderError(f"libvirt cannot perform {operation.verb!r}")
 
 
 def _is_remote(uri: str) -> bool:

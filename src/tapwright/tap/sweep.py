@@ -74,12 +74,16 @@ def sweep(
     kept = tuple(f"session {s.id}: {entry.error}" for s in closed for entry in s.kept)
     stuck = tuple(f"session {s.id}: {left(s)}" for s in closed if s.left and not dry)
     waiting = tuple(
-        f"{x.what}: of another host; it showed a sign of life, or was seen first, "
-        f"{format_duration(silent[x.mark.text])} ago, and is undone here once that is {format_duration(SILENCE)}"
-        for x in seen
-        if x.mark and x.mark.text in silent and x not in found
+        _waiting(x, silent[x.mark.text]) for x in seen if x.mark and x.mark.text in silent and x not in found
     )
     return Swept(closed, removed, kept, waiting, (*stuck, *unseen, *failed))
+
+
+def _waiting(found: Leftover, silent: float) -> str:
+    return (
+        f"{found.what}: of another host; it showed a sign of life, or was seen first, "
+        f"{format_duration(silent)} ago, and is undone here once that is {format_duration(SILENCE)}"
+    )
 
 
 def close(journal: Journal, session: str, tapper_of: TapperOf) -> Session | None:
