@@ -2,12 +2,16 @@
 
     python bench/cost_for_vms.py [--rounds 3] [--seconds 10] [--lab bridge] [--only "governor on"]
 
-Two namespaces on a Linux bridge, and the same on Open vSwitch (userspace datapath) where it is installed. In every
-round each way of listening has its turn, in an order that changes from round to round, with a turn of nobody before
-and after it; figures are ratios to the mean of these two, and medians over the rounds. How far such ratios can be
-trusted tells the line of nobody: what its turns are to the mean of the two beside them. A twentieth of a stream is less
-than two turns of nobody differ by, so what the governor keeps is given as a mean with its standard error: three rounds
-tell little of that, `--only "governor on" --rounds 12` more, in nine minutes.
+Two namespaces on a Linux bridge, two QEMU guests on one (`guests`), and two namespaces on Open vSwitch (userspace
+datapath), where these are installed. What a guest sends comes from one thread, through a queue that tells when it is
+full. What a namespace sends comes from whatever processor it is on, and through none: its stream is ten times as fast
+and varies more, from second to second as well.
+
+In every round each way of listening has its turn, in an order that changes from round to round, with a turn of nobody
+before and after it; figures are ratios to the mean of these two, and medians over the rounds. How far such ratios can
+be trusted tells the line of nobody: what its turns are to the mean of the two beside them. A twentieth of a stream
+is less than two turns of nobody differ by, so what the governor keeps is given as a mean with its standard error: three
+rounds tell little of that, `--only "governor on" --rounds 12` more, in nine minutes.
 
     throughput   one iperf3 TCP stream for --seconds (10, as iperf3 itself has it), as fast as it goes: on two cores
                  the VMs and whoever captures want more than there is, which is the overload the governor is for. The
@@ -37,6 +41,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from guests import PROGRAM, Guest, boot, prepare, serve
 from rig import undo_when_terminated
 
 TAPWRIGHT = [sys.executable, "-m", "tapwright"]
@@ -49,7 +54,7 @@ GOAL = 0.95
 
 @dataclass(frozen=True)
 class Lab:
-    """Two VMs that reach each other: namespaces, devices ``vnet1`` and ``vnet2`` in `host`."""
+    """Two VMs that reach each other, with devices ``vnet1`` and ``vnet2`` in the namespace `host`."""
 
     kind: str
     host: str
@@ -57,8 +62,24 @@ class Lab:
     folder: Path
     env: dict[str, str]
 
+    accelerator: str = "tcg"
+    """Of guests."""
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By name, where the VMs are guests and not namespaces."""
+
     def inside(self, netns: str, *argv: str) -> list[str]:
         return ["nice", "-n", "-20", "ip", "netns", "exec", netns, *argv]
+
+    def ask(self, vm: str, *argv: str, timeout: float) -> str:
+        """What a command inside a VM says; "" where that takes too long."""
+        if vm in self.guests:
+            return self.guests[vm].ask(*argv, timeout=timeout)
+        with suppress(subprocess.TimeoutExpired):
+            done = subprocess.run(
+                self.inside(vm, *argv), capture_output=True, text=True, check=False, timeout=timeout, env=self.env
+            )
+            return done.stdout
+        return ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +88,7 @@ class Way:
 
     name: str
     command: Callable[[Lab], Sequence[str]] | None
-    kinds: tuple[str, ...] = ("bridge", "ovs")
+    kinds: tuple[str, ...] = ("bridge", "guests", "ovs")
     governed: bool = False
     ready: Callable[[Lab, subprocess.Popen[str]], None] | None = None
     """Waits until it listens; by default, until a packet socket does."""
@@ -143,12 +164,33 @@ class Result:
             self.steps.append(turn.steps)
 
 
-def bridge(_: ExitStack, lab: Lab) -> None:
-    _run("ip", "-n", lab.host, "link", "add", "br0", "type", "bridge")
-    _run("ip", "-n", lab.host, "link", "set", "br0", "up")
+def bridge(stack: ExitStack, lab: Lab) -> None:
+    _bridge(lab)
     for number in (1, 2):
         _plug(lab, number)
         _run("ip", "-n", lab.host, "link", "set", f"vnet{number}", "master", "br0")
+    _serve(stack, lab)
+
+
+def guests(stack: ExitStack, lab: Lab) -> None:
+    """QEMU guests, with their taps on a bridge."""
+    _bridge(lab)
+    prepare(lab.folder)
+    for number, name in enumerate(lab.vms, start=1):
+        _run("ip", "-n", lab.host, "tuntap", "add", "dev", f"vnet{number}", "mode", "tap")
+        _run("ip", "-n", lab.host, "link", "set", f"vnet{number}", "master", "br0", "up")
+        lab.guests[name] = Guest(name, number, lab.folder, lab.accelerator)
+    boot(stack, tuple(lab.guests.values()), lambda qemu: lab.inside(lab.host, *qemu))
+    serve(lab.guests[lab.vms[1]])
+
+
+def _bridge(lab: Lab) -> None:
+    _run("ip", "-n", lab.host, "link", "add", "br0", "type", "bridge")
+    _run("ip", "-n", lab.host, "link", "set", "br0", "up")
+
+
+def _serve(stack: ExitStack, lab: Lab) -> None:
+    stack.enter_context(_background(lab.inside(lab.vms[1], "iperf3", "-s", "-B", "10.0.0.2"), lab.env))
 
 
 def ovs(stack: ExitStack, lab: Lab) -> None:
@@ -173,6 +215,7 @@ def ovs(stack: ExitStack, lab: Lab) -> None:
         for netns, device in ((lab.host, f"vnet{number}"), (lab.vms[number - 1], "eth0")):
             _run("ip", "netns", "exec", netns, "ethtool", "-K", device, "tx", "off")
         _vsctl(lab, "add-port", "br0", f"vnet{number}")
+    _serve(stack, lab)
 
 
 def _vsctl(lab: Lab, *words: str) -> None:
@@ -187,17 +230,18 @@ def _plug(lab: Lab, number: int) -> None:
     _run("ip", "-n", lab.host, "link", "set", device, "up")
 
 
-LABS: dict[str, Callable[[ExitStack, Lab], None]] = {"bridge": bridge, "ovs": ovs}
+LABS: dict[str, Callable[[ExitStack, Lab], None]] = {"bridge": bridge, "guests": guests, "ovs": ovs}
+NEEDS = {"guests": (PROGRAM, "ldd"), "ovs": ("ovs-vswitchd", "ovsdb-server")}
 
 
 @contextmanager
-def built(kind: str) -> Iterator[Lab]:
+def built(kind: str, accelerator: str = "tcg") -> Iterator[Lab]:
     """The lab, gone at the end."""
     stem = f"twc-{os.getpid()}"
     folder = Path(tempfile.mkdtemp(prefix="twc-", dir="/dev/shm"))
     names = [f"{stem}-{end}" for end in ("host", "a", "b")]
     env = {**os.environ, "TAPWRIGHT_NETNS": f"{stem}-*", "TAPWRIGHT_STATE": str(folder / "state")}
-    lab = Lab(kind, names[0], (names[1], names[2]), folder, env)
+    lab = Lab(kind, names[0], (names[1], names[2]), folder, env, accelerator)
     try:
         with ExitStack() as stack:
             for netns in names:
@@ -206,9 +250,7 @@ def built(kind: str) -> Iterator[Lab]:
             for device in ("mon0", "mon1"):
                 _run("ip", "-n", lab.host, "link", "set", device, "up")
             LABS[kind](stack, lab)
-            server = lab.inside(lab.vms[1], "iperf3", "-s", "-B", "10.0.0.2")
-            stack.enter_context(_background(server, env))
-            _until(lambda: not subprocess.run(_ping(lab, 1), capture_output=True, check=False).returncode)
+            _until(lambda: _ping(lab, 1))
             yield lab
     finally:
         for netns in names:
@@ -279,13 +321,9 @@ def _listens(lab: Lab) -> bool:
 
 def throughput(lab: Lab, seconds: float) -> tuple[float, float]:
     """Bits a second of one TCP stream: as its receiver has them, and as its sender had them from second 2 on."""
-    argv = lab.inside(lab.vms[0], "iperf3", "-c", "10.0.0.2", "-t", str(seconds), "-J")
-    for _ in range(5):
-        try:
-            done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=seconds + 20)
-        except subprocess.TimeoutExpired:  # seen once in some hundred turns: neither end says anything any more
-            continue
-        found = json.loads(done.stdout or "{}")
+    argv = ("iperf3", "-c", "10.0.0.2", "-t", str(seconds), "-J")
+    for _ in range(5):  # seen once in some hundred turns: neither end says anything any more
+        found = json.loads(lab.ask(lab.vms[0], *argv, timeout=seconds + 20) or "{}")
         if "end" in found and "sum_received" in found["end"]:
             later = [each["sum"]["bits_per_second"] for each in found["intervals"] if each["sum"]["start"] >= _FIRST]
             return float(found["end"]["sum_received"]["bits_per_second"]), statistics.mean(later)
@@ -293,14 +331,15 @@ def throughput(lab: Lab, seconds: float) -> tuple[float, float]:
     raise SystemExit("iperf3 gave no result in five attempts")
 
 
-def _ping(lab: Lab, count: int) -> list[str]:
-    return lab.inside(lab.vms[0], "ping", "-n", "-i", "0.002", "-c", str(count), "10.0.0.2")
+def _ping(lab: Lab, count: int) -> list[float]:
+    """Round trips in microseconds."""
+    said = lab.ask(lab.vms[0], "ping", "-n", "-i", "0.002", "-c", str(count), "10.0.0.2", timeout=30)
+    return [1000 * float(found) for found in re.findall(r"time=([\d.]+)", said)]
 
 
 def latency(lab: Lab) -> tuple[float, float]:
     """Median and 99th of 100 of the round trips, in microseconds."""
-    done = subprocess.run(_ping(lab, PINGS), capture_output=True, text=True, check=True)
-    times = sorted(1000 * float(found) for found in re.findall(r"time=([\d.]+)", done.stdout))
+    times = sorted(_ping(lab, PINGS))
     return statistics.median(times), times[int(len(times) * 0.99) - 1]
 
 
@@ -385,25 +424,32 @@ def in_a_session_of_its_own() -> int:
             raise
 
 
+def _absent(*names: str) -> str:
+    return ", ".join(name for name in names if not shutil.which(name))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--only", default="", metavar="TEXT", help="only ways whose name has this in it, beside nobody")
     parser.add_argument("--lab", choices=list(LABS), action="append")
+    parser.add_argument(
+        "--kvm", action="store_true", help="guests run on the processor, not in QEMU's emulation of one"
+    )
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.alone:
         return in_a_session_of_its_own()
-    if absent := [name for name in ("iperf3", "ping", "tcpdump", "ethtool") if not shutil.which(name)]:
-        print(f"not installed: {', '.join(absent)}", file=sys.stderr)
+    if absent := _absent("iperf3", "ping", "tcpdump", "ethtool"):
+        print(f"not installed: {absent}", file=sys.stderr)
         return 1
     good = True
     for kind in options.lab or LABS:
-        if kind == "ovs" and not shutil.which("ovs-vswitchd"):
-            print("ovs: Open vSwitch is not installed", file=sys.stderr)
+        if absent := _absent(*NEEDS.get(kind, ())):
+            print(f"{kind}: left out, not installed: {absent}", file=sys.stderr)
             continue
-        with built(kind) as lab:
+        with built(kind, "kvm" if options.kvm else "tcg") as lab:
             good &= show(lab, measure(lab, options.rounds, options.seconds, options.only))
     return not good
 
