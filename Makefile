@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 VENV := .venv
 PY := $(VENV)/bin/python
+WORKERS := 2
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 
 .DEFAULT_GOAL := help
@@ -27,7 +28,8 @@ demo: setup ## the main job in a lab of its own: find a VM, capture it, read the
 
 test: $(VENV)/.ready-dev ## the whole test suite, as root without a skip; the privileged part is skipped otherwise
 	@cargo test --quiet --package tapwright-core
-	@$(PY) -m pytest
+	@# most of a test is waiting: two cores have time for two
+	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.ready-dev ## ruff, mypy, import rules, stubs, rustfmt, clippy
 	$(VENV)/bin/ruff check src tests bench

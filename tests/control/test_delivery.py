@@ -28,7 +28,7 @@ from tapwright.providers.linux import Linux
 from tapwright.providers.ovs import Ovs
 from tapwright.tap.delivery import Outcome
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.long]
 
 OWN = Target(TargetKind.NIC)
 

@@ -3,7 +3,6 @@
 import pytest
 
 from support.corpus import FOLDER
-from support.tally import told
 
 collect_ignore = [] if FOLDER.is_dir() else ["test_inner_corpus.py"]
 
@@ -19,8 +18,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def rounds(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("--filter-rounds", default=1)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if line := told():
-        terminalreporter.write_line(line)

@@ -1,13 +1,10 @@
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.support.aside import Aside
 
 from tapwright.lab import Lab
 from tapwright.lab.chatter import PROGRAM
-from tapwright.lab.userns import privileged
 
 
 class Ends:
@@ -57,26 +54,3 @@ while True:
 @pytest.fixture
 def ends() -> type[Ends]:
     return Ends
-
-
-_ASIDE = pytest.StashKey[Aside]()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """The drivers of `test_crash` are three minutes of waiting in namespaces of their own: they begin at once."""
-    asked = [item for item in session.items if isinstance(item, pytest.Function) and "aside" in item.fixturenames]
-    if not asked or session.config.option.collectonly or not privileged():
-        return
-    driver = str(Path(__file__).with_name("crash.py"))
-    runs = [item.callspec.params["arguments"] for item in asked]
-    session.config.stash[_ASIDE] = Aside({tuple(run): [sys.executable, driver, *run] for run in runs})
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    if aside := session.config.stash.get(_ASIDE, None):
-        aside.close()
-
-
-@pytest.fixture
-def aside(request: pytest.FixtureRequest) -> Aside:
-    return request.config.stash[_ASIDE]

@@ -31,7 +31,7 @@ def user(tmp_path: Path, uid: int) -> Iterator[User]:
     home = tmp_path / "home"
     home.mkdir()
     os.chown(home, uid, uid)
-    for parent in tmp_path.parents[:2]:
+    for parent in tmp_path.parents[:3]:
         parent.chmod(parent.stat().st_mode | 0o011)
     tmp_path.chmod(0o711)
     become = ["setpriv", "--reuid", str(uid), "--regid", str(uid), "--clear-groups"]

@@ -113,11 +113,13 @@ class Victim:
     What it had started ends by itself, and has ended as well by then.
     """
 
+    _living = 0
+    """As long as there are any, who loses its parent is ours to wait for; afterwards nobody would."""
     name: str
     """Of the point at which it stands; "" when it ended before."""
 
     def __init__(self, life: Life, stop: int = -1) -> None:
-        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
+        _adopt(+1)
         ours, theirs = os.pipe()
         told, self._tell = os.pipe()
         self._pid = os.fork()
@@ -152,7 +154,13 @@ class Victim:
         with suppress(ChildProcessError):
             while True:
                 os.waitpid(-self._pid, 0)
+        _adopt(-1)
         return self._status
+
+
+def _adopt(more: int) -> None:
+    Victim._living += more
+    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, Victim._living)
 
 
 def _live(life: Life, tick: Tick) -> NoReturn:
