@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.wires import until
 from tapwright.adapters import command
 from tapwright.errors import MissingDependency, NotFound, ProviderError, UsageError
 from tapwright.lab import Lab, NodeKind, parse, status, store
@@ -232,6 +233,8 @@ def test_everything_it_started_ends_with_the_lab(tmp_path: Path) -> None:
         kept = lab.start("web", ["sleep", "1000"])
         moved = command.start(["ip", "netns", "exec", lab.node("db").netns, "sleep", "1000"], log=tmp_path / "log")
         stubborn = lab.start("db", ["sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"])
+        inside = Path(lab.node("db").netns_path).stat().st_ino
+        until(lambda: Path(f"/proc/{moved.pid}/ns/net").stat().st_ino == inside, "it is in the lab")
     for process in (kept, moved, stubborn):
         assert process.wait(timeout=5) < 0
     assert not Path(lab.node("web").netns_path).exists()
