@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NOT_A_BENCH = {"all.py", "rig.py", "flood.py", "guests.py"}
+NOT_A_BENCH = {"all.py", "rig.py", "flood.py", "guests.py", "vms.py"}
 
 
 def main() -> int:

@@ -27,22 +27,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guests import PROGRAM, Guest, boot, prepare, serve
 from rig import undo_when_terminated
+from vms import LABS, NEEDS, Lab, built, round_trips, until
 
 TAPWRIGHT = [sys.executable, "-m", "tapwright"]
 PINGS = 500
@@ -50,36 +47,6 @@ _FIRST = 2
 """Seconds in which the governor has looked and stepped down."""
 _SETTLE = 0.7
 GOAL = 0.95
-
-
-@dataclass(frozen=True)
-class Lab:
-    """Two VMs that reach each other, with devices ``vnet1`` and ``vnet2`` in the namespace `host`."""
-
-    kind: str
-    host: str
-    vms: tuple[str, str]
-    folder: Path
-    env: dict[str, str]
-
-    accelerator: str = "tcg"
-    """Of guests."""
-    guests: dict[str, Guest] = field(default_factory=dict)
-    """By name, where the VMs are guests and not namespaces."""
-
-    def inside(self, netns: str, *argv: str) -> list[str]:
-        return ["nice", "-n", "-20", "ip", "netns", "exec", netns, *argv]
-
-    def ask(self, vm: str, *argv: str, timeout: float) -> str:
-        """What a command inside a VM says; "" where that takes too long."""
-        if vm in self.guests:
-            return self.guests[vm].ask(*argv, timeout=timeout)
-        with suppress(subprocess.TimeoutExpired):
-            done = subprocess.run(
-                self.inside(vm, *argv), capture_output=True, text=True, check=False, timeout=timeout, env=self.env
-            )
-            return done.stdout
-        return ""
 
 
 @dataclass(frozen=True)
@@ -164,122 +131,6 @@ class Result:
             self.steps.append(turn.steps)
 
 
-def bridge(stack: ExitStack, lab: Lab) -> None:
-    _bridge(lab)
-    for number in (1, 2):
-        _plug(lab, number)
-        _run("ip", "-n", lab.host, "link", "set", f"vnet{number}", "master", "br0")
-    _serve(stack, lab)
-
-
-def guests(stack: ExitStack, lab: Lab) -> None:
-    """QEMU guests, with their taps on a bridge."""
-    _bridge(lab)
-    prepare(lab.folder)
-    for number, name in enumerate(lab.vms, start=1):
-        _run("ip", "-n", lab.host, "tuntap", "add", "dev", f"vnet{number}", "mode", "tap")
-        _run("ip", "-n", lab.host, "link", "set", f"vnet{number}", "master", "br0", "up")
-        lab.guests[name] = Guest(name, number, lab.folder, lab.accelerator)
-    boot(stack, tuple(lab.guests.values()), lambda qemu: lab.inside(lab.host, *qemu))
-    serve(lab.guests[lab.vms[1]])
-
-
-def _bridge(lab: Lab) -> None:
-    _run("ip", "-n", lab.host, "link", "add", "br0", "type", "bridge")
-    _run("ip", "-n", lab.host, "link", "set", "br0", "up")
-
-
-def _serve(stack: ExitStack, lab: Lab) -> None:
-    stack.enter_context(_background(lab.inside(lab.vms[1], "iperf3", "-s", "-B", "10.0.0.2"), lab.env))
-
-
-def ovs(stack: ExitStack, lab: Lab) -> None:
-    folder = str(lab.folder)
-    lab.env.update(dict.fromkeys(("OVS_RUNDIR", "OVS_DBDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR"), folder))
-    lab.env["TAPWRIGHT_OVSDB"] = f"unix:{folder}/db.sock"
-    schema = "/usr/share/openvswitch/vswitch.ovsschema"
-    _run("ovsdb-tool", "create", f"{folder}/conf.db", schema, env=lab.env)
-    daemons = (
-        ["ovsdb-server", f"{folder}/conf.db", f"--remote=punix:{folder}/db.sock"],
-        ["ovs-vswitchd", f"unix:{folder}/db.sock"],
-    )
-    for argv in daemons:
-        inside = lab.inside(lab.host, *argv, "-vconsole:off", f"--pidfile={folder}/{argv[0]}.pid")
-        stack.enter_context(_background(inside, lab.env))
-        _until(lambda name=argv[0]: (lab.folder / f"{name}.pid").exists())
-        if argv[0] == "ovsdb-server":
-            _vsctl(lab, "--no-wait", "init")
-    _vsctl(lab, "add-br", "br0", "--", "set", "bridge", "br0", "datapath_type=netdev")
-    for number in (1, 2):
-        _plug(lab, number)
-        for netns, device in ((lab.host, f"vnet{number}"), (lab.vms[number - 1], "eth0")):
-            _run("ip", "netns", "exec", netns, "ethtool", "-K", device, "tx", "off")
-        _vsctl(lab, "add-port", "br0", f"vnet{number}")
-    _serve(stack, lab)
-
-
-def _vsctl(lab: Lab, *words: str) -> None:
-    _run("ip", "netns", "exec", lab.host, "ovs-vsctl", f"--db=unix:{lab.folder}/db.sock", *words, env=lab.env)
-
-
-def _plug(lab: Lab, number: int) -> None:
-    vm, device = lab.vms[number - 1], f"vnet{number}"
-    _run("ip", "-n", vm, "link", "add", "eth0", "type", "veth", "peer", "name", device, "netns", lab.host)
-    _run("ip", "-n", vm, "addr", "add", f"10.0.0.{number}/24", "dev", "eth0")
-    _run("ip", "-n", vm, "link", "set", "eth0", "up")
-    _run("ip", "-n", lab.host, "link", "set", device, "up")
-
-
-LABS: dict[str, Callable[[ExitStack, Lab], None]] = {"bridge": bridge, "guests": guests, "ovs": ovs}
-NEEDS = {"guests": (PROGRAM, "ldd"), "ovs": ("ovs-vswitchd", "ovsdb-server")}
-
-
-@contextmanager
-def built(kind: str, accelerator: str = "tcg") -> Iterator[Lab]:
-    """The lab, gone at the end."""
-    stem = f"twc-{os.getpid()}"
-    folder = Path(tempfile.mkdtemp(prefix="twc-", dir="/dev/shm"))
-    names = [f"{stem}-{end}" for end in ("host", "a", "b")]
-    env = {**os.environ, "TAPWRIGHT_NETNS": f"{stem}-*", "TAPWRIGHT_STATE": str(folder / "state")}
-    lab = Lab(kind, names[0], (names[1], names[2]), folder, env, accelerator)
-    try:
-        with ExitStack() as stack:
-            for netns in names:
-                _run("ip", "netns", "add", netns)
-            _run("ip", "-n", lab.host, "link", "add", "mon0", "type", "veth", "peer", "name", "mon1")
-            for device in ("mon0", "mon1"):
-                _run("ip", "-n", lab.host, "link", "set", device, "up")
-            LABS[kind](stack, lab)
-            _until(lambda: _ping(lab, 1))
-            yield lab
-    finally:
-        for netns in names:
-            subprocess.run(["ip", "netns", "del", netns], check=False, capture_output=True)
-        shutil.rmtree(folder)
-
-
-def _run(*argv: str, env: dict[str, str] | None = None) -> None:
-    subprocess.run(argv, check=True, capture_output=True, env=env)
-
-
-def _until(condition: Callable[[], object]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise SystemExit("the lab does not come up")
-
-
-@contextmanager
-def _background(argv: Sequence[str], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.communicate(timeout=30)
-
-
 @contextmanager
 def listening(lab: Lab, way: Way) -> Iterator[Callable[[], str]]:
     """While it listens; what it printed can be had afterwards."""
@@ -298,7 +149,7 @@ def listening(lab: Lab, way: Way) -> Iterator[Callable[[], str]]:
         if way.ready:
             way.ready(lab, process)
         else:
-            _until(lambda: process.poll() is not None or _listens(lab))
+            until(lambda: process.poll() is not None or _listens(lab))
         time.sleep(_SETTLE)
         if process.poll() is not None:
             raise SystemExit(f"{way.name} ended with {process.returncode}")
@@ -331,15 +182,9 @@ def throughput(lab: Lab, seconds: float) -> tuple[float, float]:
     raise SystemExit("iperf3 gave no result in five attempts")
 
 
-def _ping(lab: Lab, count: int) -> list[float]:
-    """Round trips in microseconds."""
-    said = lab.ask(lab.vms[0], "ping", "-n", "-i", "0.002", "-c", str(count), "10.0.0.2", timeout=30)
-    return [1000 * float(found) for found in re.findall(r"time=([\d.]+)", said)]
-
-
 def latency(lab: Lab) -> tuple[float, float]:
     """Median and 99th of 100 of the round trips, in microseconds."""
-    times = sorted(_ping(lab, PINGS))
+    times = sorted(round_trips(lab, PINGS))
     return statistics.median(times), times[int(len(times) * 0.99) - 1]
 
 
@@ -385,6 +230,8 @@ def show(lab: Lab, found: dict[str, Result]) -> bool:
     print(f"{lab.kind}: two VMs, one TCP stream; ratios to nobody listening, medians (least to most)")
     print(f"  {'who listens':<30}{'Gbit/s':>8}{'throughput':>24}{'from 2 s on':>13}{'RTT median':>12}{'RTT p99':>10}")
     for name, result in found.items():
+        if not result.throughput:  # one round of one way leaves nobody without a turn between two of its own
+            continue
         ratio = (
             f"{statistics.median(result.throughput):.2f} ({min(result.throughput):.2f} to {max(result.throughput):.2f})"
         )
