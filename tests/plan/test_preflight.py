@@ -88,6 +88,8 @@ def test_without_a_way_nothing_is_opened() -> None:
     answer, text, _ = answers(mirror(), replace(FACTS, way=Way("eth0", usable=False)))["way"]
     assert answer is Answer.REFUSE
     assert "no bridge of this Open vSwitch" in text
+    answer, text, _ = answers(mirror(), replace(FACTS, way=Way("eth0", everybody=True)))["way"]
+    assert (answer, "broadcast address" in text) == (Answer.REFUSE, True)
 
 
 @pytest.mark.parametrize(

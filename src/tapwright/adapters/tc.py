@@ -87,6 +87,8 @@ class Route(msgspec.Struct, frozen=True):
     prefsrc: str = ""
     """The address of ours that they leave with."""
     metrics: tuple[Metric, ...] = ()
+    type: str = ""
+    """As iproute2 calls it: "unicast" or "" as a rule, "broadcast" where everybody on the link is meant."""
 
     @property
     def mtu(self) -> int:

@@ -13,7 +13,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("-c", "--count", type=click.IntRange(min=1), default=None, metavar="N", help="Stop after N packets."),
-    click.option("-d", "--duration", type=DURATION, default=None, help="Stop after so long (30, 90s, 5m)."),
+    click.option(
+        "-d", "--duration", "--for", "duration", type=DURATION, default=None, help="Stop after so long (30, 90s, 5m)."
+    ),
     click.option("--max-size", type=SIZE, default=None, help="Stop before the file grows larger (500K, 100M, 2G)."),
     click.option("--ring", type=RING, default=None, help="Files of SIZE, keeping the newest FILES (100Mx10)."),
 )

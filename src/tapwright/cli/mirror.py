@@ -66,7 +66,8 @@ _SHORTEST, _LONGEST = 14, 65535
               help="Copy at most so many bytes of a frame; default: all.")  # fmt: skip
 @click.option("--vlan", "vlans", type=click.IntRange(0, 4094), multiple=True, metavar="VLAN",
               help="Copy only frames of that VLAN, of a switch or an Open vSwitch port; again for more.")  # fmt: skip
-@click.option("--for", "seconds", type=DURATION, default=None, metavar="DURATION", help="End after so long (90s, 5m).")
+@click.option("-d", "--duration", "--for", "seconds", type=DURATION, default=None, metavar="DURATION",
+              help="End after so long (90s, 5m).")  # fmt: skip
 @click.option("--lease", type=DURATION, default="60s", show_default=True, metavar="DURATION",
               help="How long it may outlive this process before others undo it; renewed while this runs.")  # fmt: skip
 @click.option("--by", default="", metavar="PROVIDER", help="Only by this provider: linux, ovs, ovn; default: the best.")
@@ -290,7 +291,7 @@ def _delivery(prepared: Prepared, delivery: Delivery) -> dict[str, Any]:
 
 
 def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
-    """The summary; everything is undone by now."""
+    """The summary; everything is undone by now but what somebody else changed."""
     from tapwright.cli.mirror_table import summary, told
 
     session = mirroring.running.session
@@ -299,7 +300,8 @@ def _finish(mirroring: Mirroring, last: Reading, *, as_json: bool) -> None:
         emit_json(_summary(mirroring, last, kept))
     else:
         length = format_duration(last.seconds)
-        click.echo(f"session {session.id}: {printable(session.what)}, {length}, undone")
+        end = "undone but for what is named below" if kept else "undone"
+        click.echo(f"session {session.id}: {printable(session.what)}, {length}, {end}")
         for line in summary(mirroring.prepared, last):
             click.echo(printable(line))
         for delivery in last.deliveries:

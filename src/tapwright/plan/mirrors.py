@@ -162,13 +162,16 @@ def _tunnel(kind: TargetKind, text: str) -> Target:
     number, most, others = _TUNNELS[kind]
     try:
         parts = urlsplit(text)
-        remote = str(ipaddress.ip_address(parts.hostname or ""))
+        address = ipaddress.ip_address(parts.hostname or "")
         given = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
         port = parts.port
     except ValueError:
         raise UsageError(
             f"{printable(text)!r} names no collector", f"write it as {kind}://192.0.2.9?{number}=7"
         ) from None
+    remote = str(address)
+    if address.is_unspecified or remote == "255.255.255.255":
+        raise UsageError(f"{remote} is no host's address", "name the collector's own address")
     if unknown := sorted(given.keys() - {number, *others}):
         known = ", ".join((number, *others))
         raise UsageError(f"{kind}: there is no {printable(unknown[0])!r}; there is {known}")

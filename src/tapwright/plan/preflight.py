@@ -61,6 +61,8 @@ class Way:
     """Of that device and what it leaves by; 0 where nobody knows."""
     usable: bool = True
     """Whether whoever makes the copies can send by it."""
+    everybody: bool = False
+    """The address is a network's broadcast address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,11 @@ def _reachable(target: Target, facts: Facts) -> Verdict:
         return Verdict(
             "way", Answer.REFUSE, f"no route to the collector {target.remote}",
             f"ip route get {target.remote} must answer",
+        )  # fmt: skip
+    if way.everybody:
+        return Verdict(
+            "way", Answer.REFUSE, f"{target.remote} is a broadcast address: every host behind {way.device} would get "
+            "the copies", "name the collector's own address",
         )  # fmt: skip
     if not way.usable:
         return Verdict(

@@ -122,7 +122,8 @@ def scout(mirror: Mirror, seen: Devices) -> preflight.Facts:
         return replace(known, taker_mtu=_takes(taker, beyond))
     route = tc.way(point.netns, mirror.target.remote)
     device = next((d for d in devices.values() if (d.key.netns, d.name) == (point.netns.inode, route.dev)), None)
-    way = preflight.Way(route.dev, route.gateway, route.mtu or (device.mtu if device else 0))
+    mtu = route.mtu or (device.mtu if device else 0)
+    way = preflight.Way(route.dev, route.gateway, mtu, everybody=route.type == "broadcast")
     # None of the tunnels that are made here says that its packets must not be fragmented; IPv6 does by itself.
     six = ":" in mirror.target.remote
     return replace(known, way=way, too_large=preflight.TooLarge.REFUSED if six else preflight.TooLarge.FRAGMENTS)

@@ -102,7 +102,7 @@ def kernels(remote: str, collector: str) -> Way:
     if netns is None:
         return Way("?", "")
     found = tc.way(netns, collector)
-    return Way(found.dev, found.gateway, found.mtu)
+    return Way(found.dev, found.gateway, found.mtu, everybody=found.type == "broadcast")
 
 
 def lookup(remote: str, collector: str) -> dict[str, str]:
