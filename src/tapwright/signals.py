@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
@@ -22,6 +24,15 @@ def handled(handler: Handler, numbers: Sequence[signal.Signals] = STOPS) -> Iter
     finally:
         for number, previous in before.items():
             signal.signal(number, previous)
+
+
+def set_from_handler(event: threading.Event) -> None:
+    """Set `event` soon, by a thread of its own.
+
+    A handler runs in the midst of what its thread does. Where that is waiting for the event, it may hold the
+    event's lock, and the handler would wait for it for ever.
+    """
+    _thread.start_new_thread(event.set, ())
 
 
 def listen_to_ctrl_c() -> None:

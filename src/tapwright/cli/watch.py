@@ -18,7 +18,7 @@ from tapwright.cli.common import complete_vm, emit_json, is_terminal, json_optio
 from tapwright.cli.parameters import DURATION
 from tapwright.errors import UsageError
 from tapwright.find.live import Tracker, Traffic, totals
-from tapwright.signals import handled
+from tapwright.signals import handled, set_from_handler
 
 if TYPE_CHECKING:
     from tapwright.control.watch import Reading, Watcher
@@ -83,7 +83,7 @@ def _stopping() -> Iterator[threading.Event]:
     stop = threading.Event()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
+        set_from_handler(stop)
 
     with handled(ask, (signal.SIGINT, signal.SIGTERM)):
         yield stop

@@ -21,7 +21,7 @@ from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
 from tapwright.providers.base import Beacon, Meter, Provider, Reducer, Tapper
-from tapwright.signals import handled
+from tapwright.signals import handled, set_from_handler
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, intended, left, redone
 from tapwright.tap.delivery import News
@@ -386,10 +386,14 @@ def _signals(stop: threading.Event) -> Iterator[None]:
         yield
         return
 
+    asked = False
+
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
+        nonlocal asked
+        if asked or stop.is_set():
             raise KeyboardInterrupt
-        stop.set()
+        asked = True
+        set_from_handler(stop)
 
     with handled(ask):
         yield
