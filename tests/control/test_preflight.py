@@ -59,6 +59,18 @@ def test_the_way_is_the_switchs_own(lively: World) -> None:
     assert refusal.text == "no route to the collector 203.0.113.9"
 
 
+def test_everybody_is_no_collector(lively: World, tmp_path: Path) -> None:
+    """A network's broadcast address, which both the userspace datapath and the kernel have a way to."""
+    refusal = before(lively, "gre://172.31.0.255?key=5").refusal
+    assert refusal
+    assert "broadcast address: every host behind br-phy would get the copies" in refusal.text
+    with bridge(tmp_path) as (host, web, _):
+        provider, mirror = linux(host, [web], "vxlan://172.31.0.255?vni=8")
+        refusal = judge(mirror, provider.scouted(mirror)).refusal
+        assert refusal
+        assert "every host behind up0" in refusal.text
+
+
 def test_a_way_by_a_device_that_is_no_bridge_would_carry_no_copy(lively: World) -> None:
     """The kernel has a route there, and the userspace datapath makes no copy for it: its flows say so."""
     host = lively.switch.netns

@@ -93,7 +93,9 @@ def way(remote: str, collector: str, tables: Tables, *, userspace: bool) -> Way:
     gateway = found.get("gateway", "")
     router = "" if not gateway or ip_address(gateway).is_unspecified else gateway
     usable = bridge is not None and bridge.datapath_type == "netdev"
-    return Way(device, router, _mtu_of(bridge, tables) if bridge else 0, usable)
+    # The lookup does not tell a network's broadcast address; the kernel, which has the bridge's address too, does.
+    everybody = kernels(remote, collector).everybody
+    return Way(device, router, _mtu_of(bridge, tables) if bridge else 0, usable, everybody)
 
 
 def kernels(remote: str, collector: str) -> Way:
