@@ -9,11 +9,12 @@ import pytest
 
 from tapwright.cli.watch import _stopping
 from tapwright.control.sessions import _signals
+from tapwright.signals import Stop
 
 
 @contextmanager
 def _of_a_session() -> Iterator[threading.Event]:
-    stop = threading.Event()
+    stop = Stop()
     with _signals(stop):
         yield stop
 

@@ -26,13 +26,23 @@ def handled(handler: Handler, numbers: Sequence[signal.Signals] = STOPS) -> Iter
             signal.signal(number, previous)
 
 
-def set_from_handler(event: threading.Event) -> None:
-    """Set `event` soon, by a thread of its own.
+class Stop(threading.Event):
+    """An event that a signal's handler may set."""
 
-    A handler runs in the midst of what its thread does. Where that is waiting for the event, it may hold the
-    event's lock, and the handler would wait for it for ever.
-    """
-    _thread.start_new_thread(event.set, ())
+    _asked = False
+
+    def set_from_handler(self) -> None:
+        """Set it; who waits for it goes on soon.
+
+        A handler runs in the midst of what its thread does. Where that is waiting for the event, it may hold the
+        event's lock, and the handler would wait for it for ever: so it is another thread that tells who waits.
+        """
+        self._asked = True
+        _thread.start_new_thread(self.set, ())
+
+    def is_set(self) -> bool:
+        """Also when nobody who waits was told yet."""
+        return self._asked or super().is_set()
 
 
 def listen_to_ctrl_c() -> None:

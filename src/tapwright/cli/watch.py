@@ -18,7 +18,7 @@ from tapwright.cli.common import complete_vm, emit_json, is_terminal, json_optio
 from tapwright.cli.parameters import DURATION
 from tapwright.errors import UsageError
 from tapwright.find.live import Tracker, Traffic, totals
-from tapwright.signals import handled, set_from_handler
+from tapwright.signals import Stop, handled
 
 if TYPE_CHECKING:
     from tapwright.control.watch import Reading, Watcher
@@ -80,10 +80,10 @@ def watch(
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set: watching is meant to be ended by them."""
-    stop = threading.Event()
+    stop = Stop()
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        set_from_handler(stop)
+        stop.set_from_handler()
 
     with handled(ask, (signal.SIGINT, signal.SIGTERM)):
         yield stop

@@ -21,7 +21,7 @@ from tapwright.plan.mirrors import Direction, Mirror, Target
 from tapwright.plan.preflight import Preflight, judge
 from tapwright.plan.steps import Leftover, Mark, Step
 from tapwright.providers.base import Beacon, Meter, Provider, Reducer, Tapper
-from tapwright.signals import handled, set_from_handler
+from tapwright.signals import Stop, handled
 from tapwright.tap import owner
 from tapwright.tap.arm import arm, disarm, intended, left, redone
 from tapwright.tap.delivery import News
@@ -66,7 +66,7 @@ class Running:
 
     session: Session
     mirrors: tuple[Opened, ...]
-    stopped: threading.Event
+    stopped: Stop
     """Set once somebody asked for its end: `stop`, a signal, or another tapwright that thought us dead."""
     ends: float
     """When its time is over, on the monotonic clock; infinite without a limit."""
@@ -176,7 +176,7 @@ class Sessions:
         """
         session = _planned(what, lease)
         opened = self.plan(mirrors(session.mark))
-        running = Running(session, opened, threading.Event(), float("inf"))
+        running = Running(session, opened, Stop(), float("inf"))
         with _signals(running.stopped) if signals else nullcontext():
             steps = _until(running.stopped, steps_of(opened))
             running.session = arm(self._journal, session, steps, self._tapper)
@@ -380,20 +380,16 @@ def _named(running: Sequence[Session], name: str) -> Session:
 
 
 @contextmanager
-def _signals(stop: threading.Event) -> Iterator[None]:
+def _signals(stop: Stop) -> Iterator[None]:
     """The first signal sets `stop`, the next one interrupts; nothing of this outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    asked = False
-
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked or stop.is_set():
+        if stop.is_set():
             raise KeyboardInterrupt
-        asked = True
-        set_from_handler(stop)
+        stop.set_from_handler()
 
     with handled(ask):
         yield
