@@ -27,7 +27,7 @@ QUIET = Readings(
     psi_cpu=0.0, psi_io=0.0, psi_memory=0.0, psi_full=0.0, steal=0.0, drops=0.0, softnet=0.0,
 )  # fmt: skip
 FLOOD = replace(QUIET, packets=300_000, rate=20e9, whole=20e9, cpu=0.5)
-BUSY = replace(QUIET, packets=30_000, rate=5e9, whole=5e9, cpu=0.4, psi_cpu=0.6)
+BUSY = replace(QUIET, packets=15_000, rate=5e9, whole=5e9, cpu=0.4, psi_cpu=0.6)
 
 
 def walk(readings: list[Readings], tick: float = 1.0, state: State | None = None) -> list[tuple[float, Level, str]]:
@@ -77,6 +77,46 @@ def test_one_level_at_a_time_and_time_for_it_to_show() -> None:
     made = walk([replace(BUSY)] * 40, tick=0.25)
     assert [level for _, level, _ in made] == [Level.SLICED, Level.HEADERS, Level.SAMPLED, Level.STOPPED]
     assert all(later - earlier >= SETTLE for (earlier, *_), (later, *_) in pairwise(made))
+
+
+CROWD = replace(BUSY, packets=50_000, rate=8e9, whole=8e9)
+
+
+def test_a_crowd_of_packets_is_sampled_at_once_where_processors_are_short() -> None:
+    """Each costs, however little of it is kept."""
+    (at, level, reason), *others = walk([CROWD] * 3)
+    assert (at, level) == (0, Level.SAMPLED)
+    assert reason.endswith("(limit 25 %), and the capture copies 8 Gbit/s, 50,000 packets/s")
+    assert [to for _, to, _ in others] == [Level.STOPPED]  # it was no help
+    small = replace(QUIET, packets=50_000, rate=50e6, whole=50e6, psi_cpu=0.6)
+    assert walk([small])[0][1:] == (
+        Level.SAMPLED,
+        "tasks wait for a processor 60 % of the time (limit 25 %), and the capture keeps 50,000 packets/s",
+    )
+
+
+def test_a_crowd_is_judged_as_it_comes_where_a_moment_gives_the_reason() -> None:
+    assert sudden(replace(CROWD, part=0.2)) is Level.SAMPLED
+    assert sudden(replace(CROWD, part=0.2, packets=15_000)) is Level.SLICED
+
+
+def test_a_crowd_is_no_reason_without_pressure_nor_where_disks_are_short() -> None:
+    assert walk([replace(CROWD, psi_cpu=0.0)] * 9) == []
+    assert walk([replace(CROWD, psi_cpu=0.0, rate=13e9)])[0][1] is Level.SLICED
+    assert walk([replace(CROWD, psi_cpu=0.0, psi_io=0.9, disk=900e6)])[0][1] is Level.SLICED
+
+
+def test_a_flood_of_small_packets_is_no_reason_to_stop_a_sample() -> None:
+    flood = replace(QUIET, packets=1e6, rate=0.5e9, whole=0.5e9, psi_cpu=0.6)
+    sample = replace(flood, packets=flood.packets / 16, rate=flood.rate / 16)
+    assert [level for _, level, _ in walk([flood, *[sample] * 200])] == [Level.SAMPLED]
+
+
+def test_a_sample_of_a_crowd_stays_one_while_processors_are_short() -> None:
+    sample = replace(CROWD, packets=CROWD.packets / 16, rate=5e6, whole=CROWD.whole / 16, cpu=0.05)
+    assert [level for _, level, _ in walk([CROWD, *[sample] * 100])] == [Level.SAMPLED]
+    calm = replace(sample, psi_cpu=0.1)
+    assert [level for _, level, _ in walk([CROWD, *[calm] * 40])] == [Level.SAMPLED, Level.HEADERS]
 
 
 def sudden(each: Readings) -> Level | None:

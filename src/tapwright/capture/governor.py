@@ -9,9 +9,10 @@
 `decide` takes the state and the latest readings and gives the next state and, where something changes, the decision
 with its reason in words.  It steps down one level at a time when a limit is broken, and when the host is under
 pressure *and* the capture is a considerable part of what goes on; pressure that is not ours is nothing that stepping
-down would help.  A level that would cut nothing, since the packets are that small, is left out.  It steps up, one
-level at a time too, after a time of calm and where the next level is expected to keep well within the limits; each
-relapse doubles the time.  Never from `stopped`.
+down would help.  A level that would not help is left out: one that would cut nothing, since the packets are that
+small, and one that only cuts them where processors are short and the packets are a crowd.  It steps up, one level at a
+time too, after a time of calm and where the next level is expected to keep well within the limits; each relapse doubles
+the time.  Never from `stopped`.
 
 Readings are taken over a window of a second, and over each shorter stretch of time up to now: when a fifth of the
 window has copied as much as a limit allows for all of it, the rest cannot make that less, and need not be waited for.
@@ -23,8 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from tapwright.capture.policy import Policy, formatted
+from tapwright.units import format_count
 
 SETTLE = 0.5
 """Seconds after a step before the next one: its effect must show first."""
@@ -164,29 +167,31 @@ def decide(
     if state.level is Level.STOPPED:
         return state, None
     if policy.free and readings.free is not None and readings.free < 0:
-        reason = f"free space on the file's disk is down to what is to stay free ({formatted('free', policy.free)})"
-        return replace(state, level=Level.STOPPED, stepped=now), (Level.STOPPED, reason)
+        full = f"free space on the file's disk is down to what is to stay free ({formatted('free', policy.free)})"
+        return replace(state, level=Level.STOPPED, stepped=now), (Level.STOPPED, full)
     if now - state.stepped < SETTLE:
         return state, None
+    # Fewer packets than a sample has only the end, which a flood of small ones is no reason for.
+    limits = replace(policy, busy_packets=float("inf")) if state.level is Level.SAMPLED else policy
     for each in (readings, *sudden):
-        if reason := next(reasons(policy, each), ""):
+        if reason := next(reasons(limits, each), None):
             return _down(state, now, each, reason)
     return _up(policy, state, now, readings)
 
 
-def _down(state: State, now: float, readings: Readings, reason: str) -> tuple[State, tuple[Level, str]]:
-    level = _lower(state, readings)
+def _down(state: State, now: float, readings: Readings, reason: Reason) -> tuple[State, tuple[Level, str]]:
+    level = _lower(state, readings, crowd=reason.crowd)
     patience = state.patience
     if state.calm_since is not None or state.stepped == state.rose:  # else it goes on falling
         patience = min(2 * patience, LONGEST_CALM) if now - state.rose < patience else CALM
-    return replace(state, level=level, stepped=now, calm_since=None, patience=patience), (level, reason)
+    return replace(state, level=level, stepped=now, calm_since=None, patience=patience), (level, reason.text)
 
 
-def _lower(state: State, readings: Readings) -> Level:
-    """The next level that keeps less of packets as they come now."""
+def _lower(state: State, readings: Readings, *, crowd: bool) -> Level:
+    """The next level that keeps less of packets as they come now, or fewer of them where they are a crowd."""
     length = readings.rate / 8 / readings.packets if readings.packets else float("inf")
     below = state.ladder[state.ladder.index(state.level) + 1 :]
-    helps = (level for level in below if level.one_in > 1 or level.most <= length * (1 - SPARED))
+    helps = (level for level in below if level.one_in > 1 or (not crowd and level.most <= length * (1 - SPARED)))
     return next(helps, below[-1])
 
 
@@ -194,13 +199,13 @@ def _up(policy: Policy, state: State, now: float, readings: Readings) -> tuple[S
     if state.level is Level.FULL:
         return state, None
     above = state.ladder[state.ladder.index(state.level) - 1]
-    if reason := next(reasons(policy, expected(readings, state.level, above), ROOM), ""):
+    if next(reasons(policy, expected(readings, state.level, above), ROOM), None):
         return replace(state, calm_since=None), None
     since = now if state.calm_since is None else state.calm_since
     if now - since < state.patience:
         return replace(state, calm_since=since), None
-    reason = f"calm for {state.patience:.0f} s"
-    return replace(state, level=above, stepped=now, rose=now, calm_since=None), (above, reason)
+    calm = f"calm for {state.patience:.0f} s"
+    return replace(state, level=above, stepped=now, rose=now, calm_since=None), (above, calm)
 
 
 def expected(readings: Readings, level: Level, above: Level) -> Readings:
@@ -212,7 +217,15 @@ def expected(readings: Readings, level: Level, above: Level) -> Readings:
     return replace(readings, packets=packets, whole=whole, rate=rate, disk=readings.disk * grown)
 
 
-def reasons(policy: Policy, readings: Readings, room: float = 1.0) -> Iterator[str]:
+class Reason(NamedTuple):
+    """Why to step down."""
+
+    text: str
+    crowd: bool = False
+    """Whether it is for how many packets are kept, and not only for how much of them."""
+
+
+def reasons(policy: Policy, readings: Readings, room: float = 1.0) -> Iterator[Reason]:
     """Why to step down, most certain first; with `room` below 1 the limits are as much lower.
 
     Readings of a part of the window are compared with what may come in all of it.
@@ -221,7 +234,7 @@ def reasons(policy: Policy, readings: Readings, room: float = 1.0) -> Iterator[s
     for name, what in (("rate", "copying"), ("cpu", "the engine takes"), ("disk", "writing")):
         limit = getattr(policy, name) * whole
         if limit and getattr(readings, name) > limit:
-            yield f"{what} {formatted(name, getattr(readings, name))} {_limit(name, policy)}"
+            yield Reason(f"{what} {formatted(name, getattr(readings, name))} {_limit(name, policy)}")
     causes = _causes(policy, readings, whole)
     if not causes:
         return
@@ -230,7 +243,9 @@ def reasons(policy: Policy, readings: Readings, room: float = 1.0) -> Iterator[s
         cause = causes.get("disk" if writes else "cpu")
         most = getattr(policy, name) * (whole if name in _COUNTED else min(whole, room * STEEP))
         if cause and read is not None and read > most:
-            yield f"{text.format(formatted(name, read))} {_limit(name, policy)}, and {cause}"
+            # That there is a reason has to be certain over a window; how many packets come is taken as it is just now.
+            crowd = not writes and readings.packets > policy.busy_packets * room
+            yield Reason(f"{text.format(formatted(name, read))} {_limit(name, policy)}, and {cause}", crowd)
 
 
 _PRESSURES = (
@@ -254,11 +269,15 @@ def idle(policy: Policy, readings: Readings) -> bool:
 
 def _causes(policy: Policy, readings: Readings, room: float) -> dict[str, str]:
     """What the capture does to the host that is worth mentioning: to its processors, to its disks."""
-    copying = f"the capture copies {formatted('rate', readings.rate)}"
+    crowd = readings.packets > policy.busy_packets * room
+    packets = f"{format_count(round(readings.packets))} packets/s"
+    copying = f"the capture copies {formatted('rate', readings.rate)}{f', {packets}' if crowd else ''}"
     taking = f"the capture takes {formatted('cpu', readings.cpu)} of a core"
     found = {}
     if readings.rate > policy.busy_rate * room:
         found["cpu"] = copying
+    elif crowd:
+        found["cpu"] = f"the capture keeps {packets}"
     elif readings.cpu > policy.busy_cpu * room:
         found["cpu"] = taking
     if readings.disk > policy.busy_disk * room:

@@ -32,6 +32,8 @@ class Policy:
 
     busy_rate: float = 1e9
     """Bits copied while the host is under pressure: less is not what it suffers from."""
+    busy_packets: float = 20e3
+    """Packets kept, likewise: to cut them does not help then, since each costs, however little of it is kept."""
     busy_cpu: float = 0.25
     """Of one core, likewise."""
     busy_disk: float = 50 << 20
@@ -58,7 +60,7 @@ DEFAULT = Policy()
 _RATE, _SHARE, _SIZE, _COUNT = "rate", "share", "size", "count"
 _KINDS: Mapping[str, str] = {
     "rate": _RATE, "cpu": _SHARE, "disk": _SIZE, "free": _SIZE,
-    "busy_rate": _RATE, "busy_cpu": _SHARE, "busy_disk": _SIZE,
+    "busy_rate": _RATE, "busy_packets": _COUNT, "busy_cpu": _SHARE, "busy_disk": _SIZE,
     "psi_cpu": _SHARE, "psi_io": _SHARE, "psi_memory": _SHARE, "psi_full": _SHARE,
     "steal": _SHARE, "drops": _COUNT, "softnet": _COUNT,
 }  # fmt: skip
@@ -68,6 +70,7 @@ _ABOUT: Mapping[str, str] = {
     "disk": "bytes written per second",
     "free": "kept free on the file's disk (or 2 % of it)",
     "busy_rate": "bits copied per second while the host is under pressure",
+    "busy_packets": "packets kept per second while the host is under pressure",
     "busy_cpu": "of one core while the host is under pressure",
     "busy_disk": "bytes written per second while disks or memory are under pressure",
     "psi_cpu": "time in which some task waits for a processor",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 
 from tapwright import _core
 from tapwright.capture.governor import LADDER, Decision, Level
@@ -125,5 +126,9 @@ def ladder(possible: Collection[Level], snaplen: int) -> tuple[Level, ...]:
 
 
 def govern(policy: Policy, governed: GovernedMirror, levels: Sequence[Level]) -> Governor:
-    """Who looks after it, once a second."""
+    """Who looks after it, once a second.
+
+    How many frames are copied is no matter: whoever mirrors hands them on, and does not keep each.
+    """
+    policy = replace(policy, busy_packets=float("inf"))
     return Governor(policy, governed, levels, window=_WINDOW, cuts=False)
