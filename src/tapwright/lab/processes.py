@@ -22,6 +22,8 @@ from tapwright.lab.plan import NETNS_FOLDER
 
 TOKEN = "TAPWRIGHT_LAB_TOKEN"  # noqa: S105 - a mark, not a secret
 _GRACE = 3.0
+_LOADING = 0.5
+"""Seconds that a program may take to be loaded; one that took its arguments away itself costs as much."""
 
 
 def environment(token: str) -> dict[str, str]:
@@ -75,11 +77,36 @@ def _belongs(pid: int, token: str, inodes: frozenset[int]) -> bool:
 
 
 def _carries(pid: int, token: str) -> bool:
+    return f"{TOKEN}={token}".encode() in _variables(pid).split(b"\0")
+
+
+def _variables(pid: int) -> bytes:
+    """Its environment as the kernel keeps it; empty when it is gone.
+
+    A process has none for a moment while its program is loaded, which on a busy machine takes some milliseconds: who
+    starts it goes on before that, and may be killed there. It is waited for.
+    """
+    deadline = time.monotonic() + _LOADING
+    loading = True
+    while True:
+        try:
+            found = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            return b""
+        if found or not loading or time.monotonic() > deadline:
+            return found
+        loading = _loading(pid)  # and read once more where it is not: it may have come to its end since
+        time.sleep(0.001)
+
+
+def _loading(pid: int) -> bool:
+    """Whether it has a program and not yet its arguments; a kernel's thread and a dead process have no program."""
+    if arguments(pid):
+        return False
     try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return bool(Path(f"/proc/{pid}/exe").readlink())
     except OSError:
         return False
-    return f"{TOKEN}={token}".encode() in variables
 
 
 def _inodes(namespaces: Iterable[str]) -> frozenset[int]:
