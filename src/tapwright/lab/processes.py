@@ -93,16 +93,14 @@ def _variables(pid: int) -> bytes:
             found = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             return b""
-        if found or not loading or time.monotonic() > deadline:
+        if found or not loading or not _has_program(pid) or time.monotonic() > deadline:
             return found
-        loading = _loading(pid)  # and read once more where it is not: it may have come to its end since
+        loading = not arguments(pid)  # which come just before it; so it is read once more
         time.sleep(0.001)
 
 
-def _loading(pid: int) -> bool:
-    """Whether it has a program and not yet its arguments; a kernel's thread and a dead process have no program."""
-    if arguments(pid):
-        return False
+def _has_program(pid: int) -> bool:
+    """Not so a kernel's thread, of which a host has hundreds, nor a dead process."""
     try:
         return bool(Path(f"/proc/{pid}/exe").readlink())
     except OSError:
