@@ -1,5 +1,6 @@
 //! Stepping down while a capture runs: less of each packet, or only some of them, for the sake of the host.
 
+use crate::nap::Pace;
 use crate::ring::Instruction;
 
 /// What the kernel is to do from now on.
@@ -12,6 +13,19 @@ pub struct Step {
     pub lowered: bool,
     /// What is said of it beside the first packet behind it.
     pub remark: String,
+}
+
+impl Step {
+    /// How much comes behind it.
+    pub fn pace(&self) -> Pace {
+        if self.filters.iter().any(|(_, one_in)| *one_in > 1) {
+            Pace::Sampled
+        } else if self.lowered {
+            Pace::Cut
+        } else {
+            Pace::Full
+        }
+    }
 }
 
 /// What is still to be said of steps, beside the next packet or where there is none.
@@ -162,6 +176,18 @@ mod tests {
         assert_eq!(remarks.due(u64::MAX), "up");
         remarks.repeat(40);
         assert!(remarks.is_empty());
+    }
+
+    #[test]
+    fn a_sample_comes_more_slowly_than_cut_packets() {
+        let step = |lowered, one_in| Step {
+            filters: vec![(Vec::new(), 1), (Vec::new(), one_in)],
+            lowered,
+            remark: String::new(),
+        };
+        assert_eq!(step(false, 1).pace(), Pace::Full);
+        assert_eq!(step(true, 1).pace(), Pace::Cut);
+        assert_eq!(step(true, 16).pace(), Pace::Sampled);
     }
 
     #[test]

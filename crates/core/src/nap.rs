@@ -12,14 +12,29 @@ const SHORTEST: Duration = Duration::from_micros(500);
 /// The same after a step down: whenever we wake up, a VM that sends as fast as it can is moved to another processor
 /// or waits, which costs it far more than what we do then.
 const RARE: Duration = Duration::from_millis(100);
-/// Cut or sampled packets come more slowly.
+/// Cut packets come more slowly.
 const NANOSECONDS: u64 = 5; // per byte
+/// A sample of them comes so slowly that what is handed over in time, and not what is full, fills the ring.
+const RAREST: Duration = Duration::from_millis(200);
 
-/// The two lengths of a nap.
+/// How much comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// All that was asked for.
+    #[default]
+    Full,
+    /// Less of each packet.
+    Cut,
+    /// Only some of them.
+    Sampled,
+}
+
+/// The lengths of naps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Naps {
     usual: Duration,
     rare: Duration,
+    rarest: Duration,
 }
 
 impl Naps {
@@ -31,15 +46,20 @@ impl Naps {
         let timed = Duration::from_millis(u64::from(shape.blocks) * u64::from(shape.retire_ms) / 4);
         let filled = Duration::from_nanos(quarter.saturating_mul(NANOSECONDS));
         let rare = RARE.min(timed).min(filled).max(usual);
-        Self { usual, rare }
+        let rarest = RAREST.min(2 * timed).min(4 * filled).max(rare);
+        Self {
+            usual,
+            rare,
+            rarest,
+        }
     }
 
-    /// How long to sleep; `lowered` after a step down.
-    pub fn length(self, lowered: bool) -> Duration {
-        if lowered {
-            self.rare
-        } else {
-            self.usual
+    /// How long to sleep.
+    pub fn length(self, pace: Pace) -> Duration {
+        match pace {
+            Pace::Full => self.usual,
+            Pace::Cut => self.rare,
+            Pace::Sampled => self.rarest,
         }
     }
 }
@@ -49,24 +69,20 @@ mod tests {
     use super::*;
     use crate::geometry::geometry;
 
-    fn naps(sources: usize, memory: u64) -> (u128, u128) {
+    fn naps(sources: usize, memory: u64) -> [u128; 3] {
         let naps = Naps::new(geometry(sources, memory, 0, 262_144));
-        (
-            naps.length(false).as_micros(),
-            naps.length(true).as_micros(),
-        )
+        [Pace::Full, Pace::Cut, Pace::Sampled].map(|pace| naps.length(pace).as_micros())
     }
 
     #[test]
     fn a_quarter_of_the_ring_and_of_its_time() {
-        assert_eq!(naps(1, 48 << 20), (4000, 62_914));
-        assert_eq!(naps(1, 1 << 30), (4000, 100_000));
-        assert_eq!(naps(1, 1 << 20), (500, 1310));
+        assert_eq!(naps(1, 48 << 20), [4000, 62_914, 200_000]);
+        assert_eq!(naps(1, 1 << 30), [4000, 100_000, 200_000]);
+        assert_eq!(naps(1, 1 << 20), [500, 1310, 5242]);
     }
 
     #[test]
     fn rings_of_many_sources_are_looked_at_as_often_as_before() {
-        let (usual, rare) = naps(300, 48 << 20);
-        assert_eq!((usual, rare), (500, 500));
+        assert_eq!(naps(300, 48 << 20), [500, 500, 983]);
     }
 }

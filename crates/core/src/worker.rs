@@ -11,7 +11,7 @@ use crate::compose::Composer;
 use crate::destination::Failure;
 use crate::engine::{Limits, Shared};
 use crate::govern::Remarks;
-use crate::nap::Naps;
+use crate::nap::{Naps, Pace};
 use crate::order::{Order, Place};
 use crate::out::Out;
 use crate::pcapng::{packet_size, Statistics};
@@ -58,8 +58,7 @@ pub(crate) struct Worker {
     fate: Fate,
     ending: Option<Ending>,
     naps: Naps,
-    /// Less is kept than was asked for.
-    lowered: bool,
+    pace: Pace,
     /// Packets came since the thread slept.
     busy: bool,
     written: u64,
@@ -90,7 +89,7 @@ impl Worker {
         let mut worker = Self {
             shared,
             naps: Naps::new(sources.shape()),
-            lowered: false,
+            pace: Pace::default(),
             composer,
             sessions: Arc::default(),
             sources,
@@ -296,7 +295,7 @@ impl Worker {
                 self.stuck += self.sources.step(&step) as u64;
             }
             self.remarks.note(clock(), &step);
-            self.lowered = step.lowered;
+            self.pace = step.pace();
         }
     }
 
@@ -389,7 +388,7 @@ impl Worker {
         if self.ending.is_some() {
             std::thread::sleep(Duration::from_millis(1));
         } else if std::mem::take(&mut self.busy) || !self.order.is_empty() {
-            waiting::nap(wake, longest(self.naps.length(self.lowered)));
+            waiting::nap(wake, longest(self.naps.length(self.pace)));
         } else {
             self.sources.count();
             self.publish("");

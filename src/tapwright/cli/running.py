@@ -61,11 +61,15 @@ def stoppable() -> Iterator[Stop]:
         yield stop
 
 
+_OFTEN, _RARELY = 0.25, 1.0
+"""Seconds between two looks: rare ones while the host is to be spared, and nobody watches."""
+
+
 def follow(running: Capture, goals: Goals) -> None:
     """Show the progress line until the capture has ended."""
     progress, told = ProgressLine(goals), 0
     while True:
-        ended = running.wait(0.25)
+        ended = running.wait(_OFTEN if running.whole or progress.enabled else _RARELY)
         for step in running.steps[told:]:
             progress.clear()
             warn(step.text)

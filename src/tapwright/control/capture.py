@@ -124,6 +124,11 @@ class Capture:
         watch(self)
 
     @property
+    def whole(self) -> bool:
+        """Whether no step down is in force."""
+        return not self.governor or not self.governor.level
+
+    @property
     def steps(self) -> tuple[Decision, ...]:
         """Every step down or up that the governor has made."""
         return self.governor.decisions if self.governor else ()

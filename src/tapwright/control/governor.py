@@ -33,6 +33,8 @@ _LEAST = 0.18
 """Less of the window tells nothing: two ticks."""
 _AFTER = 0.2
 """Of the window, after a step: what the ring and the counters hold from before it says nothing of what it does."""
+_SAMPLED = 2.0
+"""The same of a sample: whenever we wake up, VMs that want all processors are moved or wait, however short the look."""
 _SHARE = 50
 """A look may take one part in so many of the time, and so may reading the ports' counters."""
 _DROPS_EVERY = 1.0
@@ -114,7 +116,9 @@ class Governor:
         self._state, step = decide(self.policy, self._state, now, self.latest, sudden)
         if step:
             return self._do(before, *step)
-        if idle(self.policy, self.latest):
+        if self.level is Level.SAMPLED and self.latest.part >= 1.0:
+            self._due = max(self._due, now + _SAMPLED)
+        elif idle(self.policy, self.latest):
             self._due = max(self._due, now + _IDLE)
         return None
 
